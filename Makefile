@@ -1,0 +1,55 @@
+# Every target makes .venv by itself when it is missing or older than the lock file.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+HOME_DIR ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: .venv help run test test-full lint types goldens docs bench serve lock clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# The stamp, not the folder, is the target: an install that was cut off is done again.
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cptflow needs Python 3.11 to 3.13; {sys.executable} is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv: $(VENV)/.installed
+
+run: .venv       ## the main job on the sample pages, into ./data
+	@$(BIN)/cptflow run --each raw/samples/* --home $(HOME_DIR)
+
+test: .venv lint ## lint, types and the quick tests (under 5 minutes)
+	$(BIN)/pytest -q -n auto -m "not full"
+
+test-full: .venv ## all tests: a Prefect server on loopback, hostile pages, long properties
+	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto
+
+lint: .venv      ## ruff (lint and format) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+goldens: .venv   ## write candidates for goldens that are missing or differ, and show the differences
+	$(BIN)/python -m tests.golden.candidates
+
+docs: .venv      ## write docs/data-dictionary.md again from the table description
+	$(BIN)/python -m warehouse.dictionary docs/data-dictionary.md
+
+bench: .venv     ## measure every step, into docs/performance.md
+	$(BIN)/python -m benchmarks.bench docs/performance.md
+
+serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data
+	$(BIN)/cptflow serve --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples
+
+lock: .venv      ## resolve the lock files again
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:           ## remove .venv, caches and ./data
+	rm -rf $(VENV) $(HOME_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,329 @@
+"""OpenPayer: title, overview, payers, clinical context and modifiers of one code a page.
+
+A page is, in this order: `Summary & Overview`, the title, summary paragraphs, `Billing Code Overview` with service type
+and site, `Clinical & Coding Specifications` with `Clinical Context`, and `Coding Specifications` with tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Literal
+
+from parsers import codes
+from parsers.page import Block, Reading
+from parsers.records import Attribute, Descriptor, Modifier, ParseWarning, Record, RelatedCode, Relation
+from parsers.source import Coverage, Source
+from parsers.verbs import Paragraph, claim_prose, says_absent, table_rows
+from parsers.words import fold, sentences
+
+State = Literal["top", "summary", "overview", "specifications", "context", "coding"]
+_HEADINGS: dict[str, State] = {
+    "summary & overview": "summary",
+    "summary and overview": "summary",
+    "billing code overview": "overview",
+    "cpt code overview": "overview",
+    "clinical & coding specifications": "specifications",
+    "clinical and coding specifications": "specifications",
+    "clinical context": "context",
+    "coding specifications": "coding",
+}
+_LABELS = frozenset(
+    [
+        "headline",
+        "lead",
+        "what the code represents and why it matters",
+        "key payers covered",
+        "overview of reader takeaways",
+        "scope note",
+        "why it matters",
+        "what readers will learn",
+        "procedure workflow",
+    ]
+)
+# Ex: "Service type: Synthetic therapy", "Typical Site of Service: Outpatient. Service type: ..." inside prose
+_FACT = re.compile(r"\b(?P<label>Service type|(?:Typical )?sites? of service)\s*:(?:\s+|$)", re.IGNORECASE)
+_FACT_ALONE = re.compile(r"(?P<label>Service type|(?:Typical )?sites? of service)\s*:?", re.IGNORECASE)
+
+# Canonical name -> how pages write it. Ex: "United Healthcare", "Blue Cross and Blue Shield", "Cigna"
+_PAYERS = {
+    "Aetna": r"Aetna",
+    "Blue Cross Blue Shield": r"Blue\s?Cross(?:\s*(?:and|&|/)\s*|\s+)Blue\s?Shield|BCBS",
+    "Cigna Health": r"Cigna(?:\s?Health(?:care)?)?",
+    "UnitedHealthcare": r"United\s?Health\s?care|UHC",
+    "Medicare": r"Medicare(?!\s+Advantage)",
+}
+_PAYER = re.compile("|".join(rf"\b(?P<p{i}>{words})\b" for i, words in enumerate(_PAYERS.values())), re.IGNORECASE)
+_SPEAKS_OF_PAYERS = re.compile(r"\bpayers?\b", re.IGNORECASE)
+
+# First cell of a header, or the heading above it -> the table. Ex: "Modifier", "ICD-10 Code", "Provider Taxonomies"
+_TABLES = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"modifiers?(?: codes?)?", "modifiers"),
+        (r"(?:provider )?taxonom(?:y|ies)(?: codes?)?|nucc(?: taxonomy)? codes?", "taxonomy"),
+        (r"icd-?10(?:-cm)?(?: diagnos[ei]s)?(?: codes?)?|diagnos[ei]s(?: codes?)?", "diagnosis"),
+        (r"related (?:cpt |hcpcs |billing |procedure )?codes?|(?:cpt|hcpcs)(?: codes?)?", "related"),
+    )
+)
+_SYSTEMS: dict[str, tuple[Relation, str, re.Pattern[str]]] = {
+    "taxonomy": ("taxonomy", "NUCC", re.compile(r"[0-9A-Z]{10}")),
+    "diagnosis": ("diagnosis", "ICD-10-CM", re.compile(r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?")),
+}
+_TABLE_HEADING = re.compile(r"(?:common |applicable |relevant |associated |typical )?(?P<name>.{1,50})")
+_PLAIN_CODE = ("code", "codes")
+_MODIFIER = re.compile(r"(?:modifier\s+)?-?(?P<modifier>[0-9A-Z]{2})", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Found:
+    state: State = "top"
+    seen: set[State] = field(default_factory=set)
+    prose: dict[str, list[Paragraph]] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+    titles: int = 0
+    overview: bool = False
+    ordinals: Counter[str] = field(default_factory=Counter)
+    payers: list[str] = field(default_factory=list)
+    table_kind: str | None = None  # what the last heading said of the table to come
+    tables: list[tuple[str, Block]] = field(default_factory=list)  # table name and last block of each
+    coding: int = 0  # blocks under Coding Specifications
+    last: Block | None = None
+
+    def attribute(self, name: str, value: str) -> Attribute:
+        self.ordinals[name] += 1
+        return Attribute(name, self.ordinals[name], value)
+
+
+def read(reading: Reading) -> Coverage:
+    """Claim the blocks of an OpenPayer page."""
+    found = _Found()
+    blocks = [b for b in reading.page.blocks if not b.chrome]
+    for position, block in enumerate(blocks):
+        if block.index not in found.used:
+            found.last = block
+            _read_block(reading, found, blocks, position)
+    for section, prose in found.prose.items():
+        claim_prose(reading, section, prose)
+    return _coverage(reading, found)
+
+
+def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
+    block = blocks[position]
+    key = fold(block.text)
+    if not block.cells and key in _HEADINGS:
+        found.state = _HEADINGS[key]
+        found.seen.add(found.state)
+        reading.set_aside(block, "section_heading")
+    elif (
+        not block.cells and found.state in ("top", "summary") and (title := codes.title_after(block.text, reading.code))
+    ):
+        found.titles += 1
+        if found.titles == 1:
+            reading.claim(block, Descriptor("title", title))
+        else:
+            reading.set_aside(block, "page_title")
+    elif found.state == "coding":
+        found.coding += 1
+        _read_coding(reading, found, blocks, position)
+    elif found.state in ("summary", "overview", "context"):
+        if not _claim_facts(reading, found, blocks, position):
+            _read_prose(reading, found, blocks, position)
+
+
+def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
+    block = blocks[position]
+    text = " ".join(filter(None, block.parts))
+    absent = [sentence for sentence in sentences(text) if says_absent(sentence)]
+    if absent and absent == sentences(text):
+        reading.claim(block, found.attribute("not_available", text))
+        return
+    paragraph = Paragraph.of(block)
+    following = blocks[position + 1] if position + 1 < len(blocks) else None
+    if _is_label(block) and following and _is_paragraph(following):
+        paragraph = Paragraph((f"{text.rstrip(': ')}: {following.text}",), (block, following))
+        text = paragraph.texts[0]
+        absent = [sentence for sentence in sentences(following.text) if says_absent(sentence)]
+        found.used.add(following.index)
+        found.last = following
+    attributes = [found.attribute("not_available", sentence) for sentence in absent]
+    if found.state in ("summary", "overview"):
+        attributes += [found.attribute("payer", payer) for payer in _payers(text) if payer not in found.payers]
+        found.payers += [a.value for a in attributes if a.attribute == "payer"]
+    if attributes:
+        reading.claim(paragraph.blocks, attributes)
+    if found.state == "overview" and not found.overview:
+        found.overview = True
+        reading.claim(paragraph.blocks, Descriptor("overview", text))
+    else:
+        section = "clinical_context" if found.state == "context" else found.state
+        found.prose.setdefault(section, []).append(paragraph)
+
+
+def _is_label(block: Block) -> bool:
+    # Ex: <h4>Why it matters</h4>, or "Procedure workflow:" on a line of its own
+    return not block.cells and block.kind != "item" and (fold(block.text) in _LABELS or block.kind == "heading")
+
+
+def _is_paragraph(block: Block) -> bool:
+    return block.kind == "paragraph" and fold(block.text) not in _HEADINGS and fold(block.text) not in _LABELS
+
+
+def _payers(text: str) -> list[str]:
+    """Canonical names of the payers in sentences that speak of payers, or that list them."""
+    found: list[str] = []
+    names = list(_PAYERS)
+    for sentence in sentences(text):
+        here = [names[int(str(m.lastgroup)[1:])] for m in _PAYER.finditer(sentence)]
+        if _SPEAKS_OF_PAYERS.search(sentence) or len(set(here)) > 1:
+            found += here
+    return list(dict.fromkeys(found))
+
+
+def _claim_facts(reading: Reading, found: _Found, blocks: list[Block], position: int) -> bool:
+    """Claim service type and site of service; True where the block holds nothing else."""
+    block = blocks[position]
+    if found.state == "context":
+        return False
+    if _FACT_ALONE.fullmatch(block.text):  # Ex: <h3>Service Type</h3> with its items, or one line after it
+        values = _values_after(blocks, position)
+        facts = [fact for value in values for fact in _fact(found, block.text, value.text)]
+        reading.claim([block, *values], facts, table="attributes")
+        found.used.update(value.index for value in values)
+        found.last = values[-1] if values else block
+        return True
+    if len(block.cells) == 2 and _FACT_ALONE.fullmatch(block.cells[0]):
+        reading.claim(block, _fact(found, *block.cells), table="attributes")
+        return True
+    matches = list(_FACT.finditer(block.text))
+    ends = [*(match.start() for match in matches[1:]), len(block.text)][: len(matches)]
+    facts = []
+    for match, end in zip(matches, ends, strict=True):
+        value = block.text[match.end() : end]
+        # In prose a fact ends with its sentence; in a line of its own it may hold several.
+        value = value if match.start() == 0 and len(matches) == 1 else sentences(value.strip())[0]
+        facts += _fact(found, match["label"], value)
+    if facts:
+        reading.claim(block, facts)
+    return bool(matches) and matches[0].start() == 0
+
+
+def _values_after(blocks: list[Block], position: int) -> list[Block]:
+    items = list(takewhile(lambda b: b.kind == "item" and not _FACT.match(b.text), blocks[position + 1 :]))
+    if items:
+        return items
+    following = blocks[position + 1 : position + 2]
+    return [b for b in following if _is_paragraph(b) and not _FACT_ALONE.fullmatch(b.text) and not _FACT.match(b.text)]
+
+
+def _fact(found: _Found, label: str, value: str) -> list[Attribute]:
+    said, absent = [], []
+    for sentence in sentences(value.strip()):
+        (absent if says_absent(sentence) else said).append(sentence)
+    name = "service_type" if "type" in label.lower() else "site_of_service"
+    value = " ".join(said).removesuffix(".")
+    facts = [found.attribute(name, value)] if value else []
+    return facts + [found.attribute("not_available", sentence) for sentence in absent]
+
+
+def _read_coding(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
+    block = blocks[position]
+    if block.cells:
+        kind = _kind_of_table(block.cells[0]) or (found.table_kind if fold(block.cells[0]) in _PLAIN_CODE else None)
+        if kind is None:
+            return  # no table that we know: unmapped
+        rows = list(table_rows(blocks, position))
+        table = "modifiers" if kind == "modifiers" else "related_codes"
+        reading.set_aside(block, "table_header")
+        for row in rows:
+            _claim_row(reading, kind, block, row)
+        found.tables.append((table, [block, *rows][-1]))
+        found.used.update(row.index for row in rows)
+        found.last = [block, *rows][-1]
+        found.table_kind = None
+    elif says_absent(block.text):
+        reading.claim(block, found.attribute("not_available", block.text))
+    elif (heading := _TABLE_HEADING.fullmatch(fold(block.text))) and (kind := _kind_of_table(heading["name"])):
+        found.table_kind = kind
+        reading.set_aside(block, "table_heading")
+
+
+def _kind_of_table(text: str) -> str | None:
+    key = fold(text)
+    return next((kind for pattern, kind in _TABLES if pattern.fullmatch(key)), None)
+
+
+def _claim_row(reading: Reading, kind: str, header: Block, row: Block) -> None:
+    cells = dict(zip((fold(cell) for cell in header.cells), row.cells, strict=False))
+    key, *rest = row.cells
+    description = (
+        cells.get("description") or cells.get("descriptor") or (rest[0] if len(row.cells) == 2 else None) or None
+    )
+    record: Record | None = None
+    if kind == "modifiers":
+        if match := _MODIFIER.fullmatch(key):
+            record = Modifier(match["modifier"].upper(), description, cells.get("when to use") or None)
+    elif kind == "related":
+        if code := codes.normal(key):
+            record = RelatedCode("related", codes.system_of(code), code, description)
+    else:
+        relation, system, pattern = _SYSTEMS[kind]
+        if pattern.fullmatch(key.upper()):
+            record = RelatedCode(relation, system, key.upper(), description)
+    table = "modifiers" if kind == "modifiers" else "related_codes"
+    if record:
+        reading.claim(row, record)
+    else:
+        warning = ParseWarning(
+            "unreadable_code", table, key, None, key, f"no code of the table {kind}: the row is in unmapped"
+        )
+        reading.claim((), table=table, warnings=[warning])
+
+
+def _coverage(reading: Reading, found: _Found) -> Coverage:
+    page = reading.page
+    ends_whole = page.form == "html" and not page.truncated
+    cut_tables = {t for t, last in found.tables if last.cut or (page.truncated and last is found.last)}
+    reached = {"overview", "specifications", "context", "coding"} & found.seen
+    overview_whole = "overview" in found.seen and (ends_whole or bool(reached - {"overview"}))
+    coding_whole = "coding" in found.seen and (ends_whole or (found.coding > 0 and not page.truncated))
+    whole = {
+        "descriptors": overview_whole and found.titles > 0,
+        "attributes": overview_whole,
+        "narratives": "context" in found.seen and ("coding" in found.seen or ends_whole),
+        "modifiers": (coding_whole or _followed(found, "modifiers")) and "modifiers" not in cut_tables,
+        "related_codes": coding_whole and "related_codes" not in cut_tables,
+    }
+    tables_seen = {table for table, _ in found.tables}
+    reasons = []
+    for table, is_whole in whole.items():
+        if not is_whole and table == "related_codes" and "modifiers" in cut_tables:
+            continue  # what stands after the cut is the cut's doing
+        if not is_whole:
+            reasons.append(f"{table} {'cut off' if table in cut_tables | tables_seen or page.truncated else 'missing'}")
+    cut = page.truncated or (page.form == "text" and not coding_whole)
+    return Coverage(tuple(sorted(t for t, is_whole in whole.items() if is_whole)), tuple(reasons), cut)
+
+
+def _followed(found: _Found, table: str) -> bool:
+    """Whether something of the page stands after the last of these tables."""
+    return any(name == table and last is not found.last for name, last in found.tables[-1:]) or any(
+        name == table for name, _ in found.tables[:-1]
+    )
+
+
+SOURCE = Source(
+    name="openpayer",
+    version=1,
+    hosts=("www.openpayer.com", "openpayer.com"),
+    marks=(
+        r"summary (?:&|and) overview$",
+        r"(?:billing|cpt) code overview$",
+        r"clinical (?:&|and) coding specifications$",
+        r"clinical context$",
+        r"coding specifications$",
+    ),
+    read=read,
+)

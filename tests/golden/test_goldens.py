@@ -1,0 +1,47 @@
+"""Each golden page gives its expected records in both forms."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.golden import goldens
+
+
+@pytest.mark.parametrize("form", goldens.FORMS)
+@pytest.mark.parametrize("case", goldens.CASES, ids=goldens.name)
+def test_html_and_text_give_the_expected_records(case: Path, form: str):
+    path = case / "expected.json"
+    assert path.exists(), (
+        f"{path} is missing: `make goldens` writes a candidate; read it against the page, then commit it"
+    )
+    expected = goldens.expected(case, form)
+    found = goldens.as_json(goldens.read(case, form))
+    reason, found_reason = expected.pop("reason"), found.pop("reason")
+    assert found == expected, found_reason
+    assert (found_reason is None) if reason is None and found["outcome"] == "parsed" else (reason or "") in found_reason
+
+
+@pytest.mark.parametrize("case", goldens.CASES, ids=goldens.name)
+def test_law_1_every_block_is_accounted_for(case: Path):
+    for form in goldens.FORMS:
+        result = goldens.read(case, form)
+        assert result.claimed + result.set_aside + len(result.unmapped) == result.blocks > 0
+
+
+def test_there_are_enough_cases_of_each_source_and_of_both_ways_to_make_text():
+    cases = Counter(case.parent.name for case in goldens.CASES)
+    assert set(cases) == {"codingahead", "openpayer"}
+    assert min(cases.values()) >= 14
+    made = Counter(json.loads((case / "case.json").read_text("utf-8"))["text_by"] for case in goldens.CASES)
+    assert set(made) == {"trafilatura", "hand"}
+    assert min(made.values()) >= 8
+
+
+def test_what_a_text_form_loses_is_said_in_words():
+    for case in goldens.CASES:
+        text = json.loads((case / "expected.json").read_text("utf-8")).get("text")
+        assert text is None or len(text["lost"]) > 20, case
