@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
 from parsers.page import Page
@@ -26,7 +27,8 @@ _FIRST = re.compile(rf"(?P<code>{CODE})(?:$|\s*[:|–—-]\s|\s+(?:CPT|HCPCS)\b)
 # Ex: "The procedure described by CPT® Code 0748T involves", "HCPCS code G0008 covers"
 _STATED = re.compile(
     rf"\b(?:described|represented|identified|reported) by (?:the )?{_NAME}"
-    rf"|^(?:The )?{_NAME.replace('<code>', '<subject>')}\s+(?:represents|describes|refers|involves|covers|denotes|identifies|is)\b",
+    rf"|^(?:The )?{_NAME.replace('<code>', '<subject>')}"
+    r"\s+(?:represents|describes|refers|involves|covers|denotes|identifies|is)\b",
     re.IGNORECASE,
 )
 # Ex: "providers report CPT® Code 0748T when"
@@ -48,7 +50,7 @@ def system_of(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The page's code, where it was found, and what contradicts it (codes of the page, where the address says another)."""
+    """The page's code, where it was found, and the codes of the page that contradict it."""
 
     code: str | None
     found_in: str = ""
@@ -71,7 +73,7 @@ def identify(page: Page) -> Identity:
 
 
 def title_after(text: str, code: str) -> str | None:
-    """The title in a line that names ``code`` first; "" where the line holds no more. Ex: "CPT 1001T: Title" -> "Title"."""
+    """The title in a line that names ``code`` first ("" where it holds no more). Ex: "CPT 1001T: Title" -> "Title"."""
     match = _TITLE.match(text) or _FIRST.match(text)
     if match is None or normal(match["code"]) != code:
         return None
@@ -84,7 +86,7 @@ def code_in_url(url: str) -> str | None:
     if parts.scheme not in ("http", "https"):
         return None
     words = _WORD.findall(unquote(parts.path))
-    named = {c for before, word in zip(words, words[1:], strict=False) if _is_code_word(before) and (c := normal(word))}
+    named = {c for before, word in pairwise(words) if _is_code_word(before) and (c := normal(word))}
     codes = named or {c for word in words if (c := normal(word))}
     return codes.pop() if len(codes) == 1 else None
 

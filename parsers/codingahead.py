@@ -6,34 +6,19 @@ Ahead notice, sections, indicator pairs, history table, closing line. Any of the
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 
 from parsers import codes
+from parsers.code_tables import rows_under
+from parsers.history import action_of, claim_history, is_history_header, is_history_line
 from parsers.page import Block, Reading
-from parsers.records import (
-    Action,
-    Attribute,
-    Descriptor,
-    DescriptorKind,
-    HistoryEvent,
-    Indicator,
-    ParseWarning,
-    RelatedCode,
-)
+from parsers.pairs import DESCRIPTOR_LABELS, LabelledValue, claim_pairs, find_pairs
+from parsers.prose import Paragraph, claim_prose, read_notice
+from parsers.records import Attribute, Descriptor, ParseWarning, RelatedCode
 from parsers.source import Coverage, NotContent, Source
-from parsers.verbs import LabelledValue, Labels, Paragraph, claim_prose, read_notice, table_rows
-from parsers.vocabulary import INDICATOR_LABELS, read_indicator
 from parsers.words import fold
 
-_DESCRIPTORS: dict[str, DescriptorKind] = {
-    "Short Descr": "short",
-    "Medium Descr": "medium",
-    "Long Descr": "long",
-}
-_LABELS = Labels([*_DESCRIPTORS, *INDICATOR_LABELS])
 _HEADINGS = {
     "official description": "official",
     "common language description": "description",
@@ -48,12 +33,10 @@ _CLOSING = re.compile(r"Get instant expert-level medical coding assistance\b.{0,
 _GATE = re.compile(r"(?:Create a free account to unlock this content|Register to view content)\b.{0,40}", re.IGNORECASE)
 # Ex: "Code deleted, see 0749T", "Code deleted, to report see X, Y", "Code deleted. For <text>, use X-Y"
 _BANNER = re.compile(
-    r"Code deleted\b(?:\s*[,.;:]?\s*(?:(?:to report,?\s*)?see\s+|For (?P<what>.{1,500}?),?\s*use\s+)(?P<codes>.+))?[\s.,]*",
+    r"Code deleted\b"
+    r"(?:\s*[,.;:]?\s*(?:(?:to report,?\s*)?see\s+|For (?P<what>.{1,500}?),?\s*use\s+)(?P<codes>.+))?[\s.,]*",
     re.IGNORECASE,
 )
-_ACTIONS: dict[str, Action] = {"added": "added", "changed": "changed", "deleted": "deleted"}
-# Ex: "2023-01-01 Added Code added." where an extract lost the bars
-_HISTORY_LINE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\s+(Added|Changed|Deleted)\b\s*(.*)", re.IGNORECASE)
 # How the paragraphs of an extract without headings begin, where their number does not tell the section
 _PROCEDURE_LEAD = re.compile(r"The procedure (?:begins|starts|involves|is performed)\b", re.IGNORECASE)
 _POST_LEAD = re.compile(r"(?:Post-?\s?procedure|After the procedure|Following the procedure)\b", re.IGNORECASE)
@@ -91,8 +74,8 @@ def read(reading: Reading) -> Coverage:
         raise NotContent("gated", f"{found.gates} lines ask for an account where the content would be")
     _claim_top(reading, found)
     _claim_official_and_prose(reading, found)
-    _claim_pairs(reading, found)
-    _claim_history(reading, found)
+    claim_pairs(reading, found.pairs)
+    claim_history(reading, found.history)
     return _coverage(reading, found)
 
 
@@ -116,16 +99,17 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
     elif not block.cells and key in _HEADINGS and not found.pairs:
         found.state, found.headings = _HEADINGS[key], True
         reading.set_aside(block, "section_heading")
-    elif _is_history_header(block):
+    elif is_history_header(block):
         found.history_header = block
         found.state = "history"
-        found.history += table_rows(blocks, position) if block.cells else []
+        found.history += rows_under(blocks, position) if block.cells else []
+        reading.set_aside(block, "table_header")
         _take(found, found.history)
-    elif pairs := _pairs(found, block, following):
+    elif pairs := find_pairs(block, following, among_pairs=found.state == "pairs"):
         found.pairs += pairs
         found.state = "pairs"
         _take(found, [b for pair in pairs for b in pair.blocks])
-    elif found.state == "history" and _HISTORY_LINE.fullmatch(block.text):
+    elif found.state == "history" and is_history_line(block):
         found.history.append(block)
     elif found.state == "top":
         found.top.append(block)
@@ -155,29 +139,6 @@ def _rule(found: _Found, block: Block) -> str | None:
     return None
 
 
-def _is_history_header(block: Block) -> bool:
-    words = [fold(cell) for cell in block.cells if cell] or fold(block.text).split()
-    return words in (["date", "action", "notes"], ["date", "action", "note"])
-
-
-def _pairs(found: _Found, block: Block, following: Block | None) -> list[LabelledValue]:
-    if block.cells:
-        return _LABELS.in_cells(block) or []
-    if pair := _LABELS.in_line(block):
-        return [pair] if found.state == "pairs" or _is_value(pair) else []
-    if pair := _LABELS.in_lines(block, following):
-        return [pair] if found.state == "pairs" or _is_value(pair) else []
-    return []
-
-
-def _is_value(pair: LabelledValue) -> bool:
-    """Whether the value is one that the label can have, so that prose beginning with a label's words is no pair."""
-    if pair.label in _DESCRIPTORS:
-        return True
-    indicator, known = read_indicator(INDICATOR_LABELS[pair.label], pair.value)
-    return known and (indicator.value_code is not None or indicator.value_text is None)
-
-
 def _claim_banner(reading: Reading, found: _Found, block: Block) -> None:
     match = _BANNER.fullmatch(block.text)
     assert match is not None
@@ -193,7 +154,7 @@ def _claim_banner(reading: Reading, found: _Found, block: Block) -> None:
 
 
 def _claim_top(reading: Reading, found: _Found) -> None:
-    """What stands above the first heading or notice: the menu, where a counter shows that there is one; a page title."""
+    """Above the first heading or notice: the menu, where a counter shows that there is one, and the page's title."""
     for block in found.top:
         if block.kind == "heading" and codes.title_after(block.text, reading.code) is not None:
             reading.set_aside(block, "page_title")
@@ -240,98 +201,52 @@ def _place(blocks: list[Block], headings: bool) -> dict[str, list[Block]]:
     return {name: blocks[start:end] for name, start, end in zip(names, starts, ends, strict=True)}
 
 
-def _claim_pairs(reading: Reading, found: _Found) -> None:
-    seen: set[str] = set()
-    for pair in found.pairs:
-        name = _DESCRIPTORS.get(pair.label) or INDICATOR_LABELS[pair.label]
-        records: list[Descriptor | Indicator] = []
-        warnings = []
-        if name in seen:
-            warnings.append(
-                _warn("repeated_label", name, pair.value, "the page gives this twice: the first one counts")
-            )
-        elif pair.label in _DESCRIPTORS and pair.value:
-            records.append(Descriptor(_DESCRIPTORS[pair.label], pair.value))
-        elif pair.value:
-            indicator, known = read_indicator(name, pair.value)
-            records.append(indicator)
-            if not known:
-                warnings.append(_warn("unknown_value", name, pair.value, "no CMS value is known by these words"))
-        seen.add(name)
-        table = "descriptors" if pair.label in _DESCRIPTORS else "indicators"
-        reading.claim(pair.blocks, records, table=table, warnings=warnings)
-
-
-def _warn(rule: str, name: str, value: str, message: str) -> ParseWarning:
-    table = "descriptors" if name in _DESCRIPTORS.values() else "indicators"
-    return ParseWarning(rule, table, name, "value_code" if table == "indicators" else "text", value, message)
-
-
-def _claim_history(reading: Reading, found: _Found) -> None:
-    if found.history_header:
-        reading.set_aside(found.history_header, "table_header")
-    ordinals = Counter[tuple[dt.date, Action]]()
-    for row in found.history:
-        match = _HISTORY_LINE.fullmatch(row.text)
-        date, action_word, notes = match.groups() if match else (*row.cells, "", "", "")[:3]
-        try:
-            event_on = dt.date.fromisoformat(date)
-        except ValueError:
-            message = f"no ISO date: the event ({action_word}) is in unmapped"
-            warning = ParseWarning(
-                "unreadable_date", "history_events", f"{date}|{fold(action_word)}", "event_on", date, message
-            )
-            reading.claim((), table="history_events", warnings=[warning])
-            continue
-        action = _ACTIONS.get(fold(action_word), "other")
-        ordinals[event_on, action] += 1
-        words = notes if action != "other" else f"{action_word}: {notes}" if notes else action_word
-        reading.claim(row, HistoryEvent(event_on, action, ordinals[event_on, action], words or None))
-
-
 def _coverage(reading: Reading, found: _Found) -> Coverage:
+    """What the page showed whole: a part is whole where something follows it, or where the page's end is seen."""
     page = reading.page
-    ends_whole = found.closed or (page.form == "html" and not page.truncated)
+    is_text = page.form == "text"
+    ends_whole = found.closed or not (is_text or page.truncated)
     last_pair = found.pairs[-1].blocks[-1] if found.pairs else None
-    last_row = found.history[-1] if found.history else found.history_header
-    oldest = fold(last_row.text) if last_row else ""
-    ends_added = re.search(r"\|\s*added\b|^[0-9-]+ added\b", oldest) is not None
     pairs_whole = last_pair is not None and (ends_whole or last_pair is not found.last)
-    history_whole = last_row is not None and (
-        ends_whole
-        or last_row is not found.last
-        or (page.form == "text" and not last_row.cut and bool(found.history) and (ends_added or not found.counter))
-    )
-    if history_whole and page.form == "text" and not ends_whole and last_row is found.last and not ends_added:
-        message = "the page ends with this row, and it is no addition: older ones may be cut off"
-        reading.claim(
-            (),
-            table="history_events",
-            warnings=[ParseWarning("history_open", "history_events", "", None, oldest, message)],
-        )
+    history_whole = _is_history_whole(reading, found, ends_whole)
     prose_whole = (bool(found.pairs) or ends_whole) and not found.gates
-    # An extract that dropped the counter dropped the banner beside it as well.
-    top_seen = page.form == "html" or found.counter or found.banners > 0
-    # The descriptors come first: an indicator after them shows that they are whole.
-    descriptors_whole = pairs_whole or any(pair.label in INDICATOR_LABELS for pair in found.pairs)
+    # An extract that dropped the counter dropped the banner beside it; some drop the banner alone.
+    says_deleted = bool(found.history) and action_of(found.history[0]) == "deleted"  # newest first
+    top_seen = not is_text or found.banners > 0 or (found.counter and not says_deleted)
     whole = {
         "narratives": prose_whole,
         "notices": prose_whole or found.notices >= 2,
-        "descriptors": descriptors_whole,
+        # The descriptors come first: an indicator after them shows that they are whole.
+        "descriptors": pairs_whole or any(pair.label not in DESCRIPTOR_LABELS for pair in found.pairs),
         "indicators": pairs_whole,
         "history_events": history_whole,
         "attributes": top_seen,
         "related_codes": top_seen,
     }
-    cut = page.truncated or (page.form == "text" and not found.closed and not (pairs_whole and history_whole))
-    required = {"narratives": prose_whole, "indicators": pairs_whole, "history_events": history_whole}
-    seen = {"narratives": True, "indicators": bool(found.pairs), "history_events": last_row is not None}
+    cut = page.truncated or (is_text and not found.closed and not (pairs_whole and history_whole))
+    seen = {"narratives": True, "indicators": bool(found.pairs), "history_events": found.history_header is not None}
     reasons = tuple(
-        f"{table} {'cut off' if seen[table] and cut else 'behind a login' if seen[table] else 'missing'}"
-        for table, is_whole in required.items()
-        if not is_whole
+        f"{table} {'missing' if not is_seen else 'cut off' if cut else 'behind a login'}"
+        for table, is_seen in seen.items()
+        if not whole[table]
     )
     return Coverage(tuple(sorted(t for t, is_whole in whole.items() if is_whole)), reasons, cut)
+
+
+def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool) -> bool:
+    last = found.history[-1] if found.history else found.history_header
+    if last is None or ends_whole or last is not found.last:
+        return last is not None
+    if reading.page.form == "html" or not found.history or last.cut:
+        return False
+    # The text ends with this row. A code's oldest event is its addition; where it is another one, older ones may be
+    # cut off, which a page that shows a counter and no closing line surely is.
+    if action_of(last) == "added":
+        return True
+    message = "the page ends with this row, and it is no addition: older ones may be cut off"
+    warning = ParseWarning("history_open", "history_events", "", None, last.text, message)
+    reading.claim((), table="history_events", warnings=[warning])
+    return not found.counter
 
 
 SOURCE = Source(

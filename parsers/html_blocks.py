@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 
-from bs4 import BeautifulSoup, NavigableString, Tag, XMLParsedAsHTMLWarning
+from bs4 import BeautifulSoup, Tag, XMLParsedAsHTMLWarning
 from bs4.builder import ParserRejectedMarkup
-from bs4.element import PreformattedString
+from bs4.element import NavigableString, PreformattedString
 
 from parsers.limits import (
     MAX_BLOCK_CHARACTERS,
@@ -24,7 +24,8 @@ from parsers.words import clean
 _UNSEEN = frozenset(["script", "style", "template", "noscript", "svg", "iframe", "title", "object", "audio", "video"])
 _HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
 _INLINE = frozenset(
-    ["a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "q", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"]
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp "
+    "small span strike strong sub sup time tt u var wbr".split()
 )
 # Inline elements that sites set side by side as if they were columns. Ex: <span>Global Days</span><span>XXX</span>
 _SIDE_BY_SIDE = frozenset(["span", "label", "strong", "b", "a", "time", "data"])
@@ -112,7 +113,7 @@ class _Reader:
 
     def visit_table(self, table: Tag, *, chrome: bool, within_main: bool) -> None:
         rows = [row for row in table.find_all("tr") if row.find_parent("table") is table]
-        cells = [[c for c in row.find_all(["td", "th"], recursive=False)] for row in rows]
+        cells = [list(row.find_all(["td", "th"], recursive=False)) for row in rows]
         has_header = table.find("th") is not None
         lays_out = table.find("table") is not None or (
             not has_header and any(cell.find(_LAYOUT) for row in cells for cell in row)
@@ -217,7 +218,8 @@ def _two_parts(tag: Tag) -> tuple[str, str] | None:
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
 # Elements whose end tag may be left out, or that have none: they do not nest by being left open.
 _NO_DEPTH = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr", "p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "option", "optgroup", "colgroup", "html", "head", "body"]
+    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
+    "option optgroup colgroup html head body".split()
 )
 _CONTAINERS = ("table", "ul", "ol", "dl", "div", "section", "article", "main")
 

@@ -13,10 +13,11 @@ from itertools import takewhile
 from typing import Literal
 
 from parsers import codes
+from parsers.code_tables import claim_rows, kind_of_header, kind_of_heading, rows_under, table_of
 from parsers.page import Block, Reading
-from parsers.records import Attribute, Descriptor, Modifier, ParseWarning, Record, RelatedCode, Relation
+from parsers.prose import Paragraph, claim_prose, says_absent
+from parsers.records import Attribute, Descriptor
 from parsers.source import Coverage, Source
-from parsers.verbs import Paragraph, claim_prose, says_absent, table_rows
 from parsers.words import fold, sentences
 
 State = Literal["top", "summary", "overview", "specifications", "context", "coding"]
@@ -58,24 +59,6 @@ _PAYERS = {
 _PAYER = re.compile("|".join(rf"\b(?P<p{i}>{words})\b" for i, words in enumerate(_PAYERS.values())), re.IGNORECASE)
 _SPEAKS_OF_PAYERS = re.compile(r"\bpayers?\b", re.IGNORECASE)
 
-# First cell of a header, or the heading above it -> the table. Ex: "Modifier", "ICD-10 Code", "Provider Taxonomies"
-_TABLES = tuple(
-    (re.compile(pattern), kind)
-    for pattern, kind in (
-        (r"modifiers?(?: codes?)?", "modifiers"),
-        (r"(?:provider )?taxonom(?:y|ies)(?: codes?)?|nucc(?: taxonomy)? codes?", "taxonomy"),
-        (r"icd-?10(?:-cm)?(?: diagnos[ei]s)?(?: codes?)?|diagnos[ei]s(?: codes?)?", "diagnosis"),
-        (r"related (?:cpt |hcpcs |billing |procedure )?codes?|(?:cpt|hcpcs)(?: codes?)?", "related"),
-    )
-)
-_SYSTEMS: dict[str, tuple[Relation, str, re.Pattern[str]]] = {
-    "taxonomy": ("taxonomy", "NUCC", re.compile(r"[0-9A-Z]{10}")),
-    "diagnosis": ("diagnosis", "ICD-10-CM", re.compile(r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?")),
-}
-_TABLE_HEADING = re.compile(r"(?:common |applicable |relevant |associated |typical )?(?P<name>.{1,50})")
-_PLAIN_CODE = ("code", "codes")
-_MODIFIER = re.compile(r"(?:modifier\s+)?-?(?P<modifier>[0-9A-Z]{2})", re.IGNORECASE)
-
 
 @dataclass(slots=True)
 class _Found:
@@ -87,7 +70,7 @@ class _Found:
     overview: bool = False
     ordinals: Counter[str] = field(default_factory=Counter)
     payers: list[str] = field(default_factory=list)
-    table_kind: str | None = None  # what the last heading said of the table to come
+    announced: str | None = None  # what the last heading said of the table to come
     tables: list[tuple[str, Block]] = field(default_factory=list)  # table name and last block of each
     coding: int = 0  # blocks under Coding Specifications
     last: Block | None = None
@@ -128,9 +111,8 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
     elif found.state == "coding":
         found.coding += 1
         _read_coding(reading, found, blocks, position)
-    elif found.state in ("summary", "overview", "context"):
-        if not _claim_facts(reading, found, blocks, position):
-            _read_prose(reading, found, blocks, position)
+    elif found.state not in ("top", "specifications") and not _claim_facts(reading, found, blocks, position):
+        _read_prose(reading, found, blocks, position)
 
 
 def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
@@ -199,15 +181,16 @@ def _claim_facts(reading: Reading, found: _Found, blocks: list[Block], position:
         return True
     matches = list(_FACT.finditer(block.text))
     ends = [*(match.start() for match in matches[1:]), len(block.text)][: len(matches)]
-    facts = []
+    facts, is_prose = [], not matches or matches[0].start() > 0
     for match, end in zip(matches, ends, strict=True):
-        value = block.text[match.end() : end]
-        # In prose a fact ends with its sentence; in a line of its own it may hold several.
-        value = value if match.start() == 0 and len(matches) == 1 else sentences(value.strip())[0]
-        facts += _fact(found, match["label"], value)
+        # In prose a fact ends with its sentence; a line of its own may hold several.
+        first, *more = sentences(block.text[match.end() : end].strip())
+        alone = len(matches) == 1 and match.start() == 0
+        facts += _fact(found, match["label"], " ".join([first, *more]) if alone else first)
+        is_prose = is_prose or (bool(more) and not alone)
     if facts:
         reading.claim(block, facts)
-    return bool(matches) and matches[0].start() == 0
+    return not is_prose
 
 
 def _values_after(blocks: list[Block], position: int) -> list[Block]:
@@ -219,9 +202,8 @@ def _values_after(blocks: list[Block], position: int) -> list[Block]:
 
 
 def _fact(found: _Found, label: str, value: str) -> list[Attribute]:
-    said, absent = [], []
-    for sentence in sentences(value.strip()):
-        (absent if says_absent(sentence) else said).append(sentence)
+    said = [sentence for sentence in sentences(value.strip()) if not says_absent(sentence)]
+    absent = [sentence for sentence in sentences(value.strip()) if says_absent(sentence)]
     name = "service_type" if "type" in label.lower() else "site_of_service"
     value = " ".join(said).removesuffix(".")
     facts = [found.attribute(name, value)] if value else []
@@ -231,55 +213,21 @@ def _fact(found: _Found, label: str, value: str) -> list[Attribute]:
 def _read_coding(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
     block = blocks[position]
     if block.cells:
-        kind = _kind_of_table(block.cells[0]) or (found.table_kind if fold(block.cells[0]) in _PLAIN_CODE else None)
+        kind = kind_of_header(block, found.announced)
         if kind is None:
             return  # no table that we know: unmapped
-        rows = list(table_rows(blocks, position))
-        table = "modifiers" if kind == "modifiers" else "related_codes"
+        rows = rows_under(blocks, position)
         reading.set_aside(block, "table_header")
-        for row in rows:
-            _claim_row(reading, kind, block, row)
-        found.tables.append((table, [block, *rows][-1]))
-        found.used.update(row.index for row in rows)
+        claim_rows(reading, kind, block, rows)
         found.last = [block, *rows][-1]
-        found.table_kind = None
+        found.tables.append((table_of(kind), found.last))
+        found.used.update(row.index for row in rows)
+        found.announced = None
     elif says_absent(block.text):
         reading.claim(block, found.attribute("not_available", block.text))
-    elif (heading := _TABLE_HEADING.fullmatch(fold(block.text))) and (kind := _kind_of_table(heading["name"])):
-        found.table_kind = kind
+    elif kind := kind_of_heading(block.text):
+        found.announced = kind
         reading.set_aside(block, "table_heading")
-
-
-def _kind_of_table(text: str) -> str | None:
-    key = fold(text)
-    return next((kind for pattern, kind in _TABLES if pattern.fullmatch(key)), None)
-
-
-def _claim_row(reading: Reading, kind: str, header: Block, row: Block) -> None:
-    cells = dict(zip((fold(cell) for cell in header.cells), row.cells, strict=False))
-    key, *rest = row.cells
-    description = (
-        cells.get("description") or cells.get("descriptor") or (rest[0] if len(row.cells) == 2 else None) or None
-    )
-    record: Record | None = None
-    if kind == "modifiers":
-        if match := _MODIFIER.fullmatch(key):
-            record = Modifier(match["modifier"].upper(), description, cells.get("when to use") or None)
-    elif kind == "related":
-        if code := codes.normal(key):
-            record = RelatedCode("related", codes.system_of(code), code, description)
-    else:
-        relation, system, pattern = _SYSTEMS[kind]
-        if pattern.fullmatch(key.upper()):
-            record = RelatedCode(relation, system, key.upper(), description)
-    table = "modifiers" if kind == "modifiers" else "related_codes"
-    if record:
-        reading.claim(row, record)
-    else:
-        warning = ParseWarning(
-            "unreadable_code", table, key, None, key, f"no code of the table {kind}: the row is in unmapped"
-        )
-        reading.claim((), table=table, warnings=[warning])
 
 
 def _coverage(reading: Reading, found: _Found) -> Coverage:

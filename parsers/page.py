@@ -67,6 +67,7 @@ class Reading:
     deadline: Deadline = field(default_factory=Deadline)
     _claims: list[_Claim] = field(default_factory=list)
     _set_aside: dict[int, str] = field(default_factory=dict)
+    _unmapped: set[int] = field(default_factory=set)
 
     def claim(
         self,
@@ -86,6 +87,10 @@ class Reading:
         """Leave ``block`` out of the records, for a reason with a name."""
         self._set_aside[block.index] = rule
 
+    def leave_unmapped(self, block: Block) -> None:
+        """List ``block`` as unmapped whatever else claims it: a record does not hold all of its words."""
+        self._unmapped.add(block.index)
+
     def settle(self, covered: Iterable[str]) -> Settled:
         """The page's account, where only the tables in ``covered`` were seen whole.
 
@@ -95,7 +100,7 @@ class Reading:
         records: list[Record] = []
         warnings: list[ParseWarning] = []
         claimed: set[int] = set()
-        given_back: set[int] = set()
+        given_back = set(self._unmapped)
         self.deadline.check()
         for claim in self._claims:
             if claim.tables <= whole:

@@ -24,9 +24,11 @@ _BLOCKS = (
     r"you have been blocked\b|sorry, you have been blocked\b",
     r"are you a robot\b|please complete the (?:security check|captcha)\b",
     r"too many requests\b|rate limit exceeded\b",
-    r"(?:error )?(?:40[0-9]|429|50[0-9])(?:\s*[-:|]?\s*(?:error|forbidden|not found|bad gateway|service|internal|gateway|page)\b|$)",
+    r"(?:error )?(?:40[0-9]|429|50[0-9])"
+    r"(?:\s*[-:|]?\s*(?:error|forbidden|not found|bad gateway|service|internal|gateway|page)\b|$)",
     r"(?:internal server error|bad gateway|service (?:temporarily )?unavailable|gateway time-?out)\b",
-    r"(?:page|404) not found\b|(?:sorry, )?(?:the|this) page (?:you .{1,40} )?(?:cannot|could not|can't|was not|couldn't) be found\b",
+    r"(?:page|404) not found\b",
+    r"(?:sorry, )?(?:the|this) page (?:you .{1,40} )?(?:cannot|could not|can't|was not|couldn't) be found\b",
     r"(?:site|we are) (?:is )?(?:down|under|undergoing) (?:for )?(?:scheduled )?maintenance\b",
 )
 # Ex: "Log in to continue", "Create a free account to unlock this content", "Subscribe to read more"

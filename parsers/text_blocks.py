@@ -139,7 +139,7 @@ class _Reader:
 
     def ends_cut(self, blocks: tuple[Block, ...]) -> bool:
         """Whether the last row shows that the file ends inside it: cells or its closing bar are missing."""
-        # Ex: "25 |" under "| Modifier | Description | When to Use |"; "MUE | Not appl" under lines that all end in a bar
+        # Ex: "25 |" under "| Modifier | Description | When to Use |"; "MUE | Not appl" under lines that end in a bar
         last = blocks[-1]
         rows = [b for b in blocks if b.table == last.table]
         if self.columns and len(last.cells) < self.columns:
