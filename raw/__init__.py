@@ -1,0 +1,1 @@
+"""The landing zone: pages in, immutable bytes out. Knows nothing of CPT."""

@@ -1,0 +1,134 @@
+"""Pages in a folder: searched through in sorted order, each with what a ``manifest.jsonl`` says of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote_from_bytes
+
+from raw.errors import UnusableInput
+from raw.manifest import MANIFEST, Entry, Manifest, read_manifest
+from raw.pages import MEDIA_TYPES, Page, Problem, from_microseconds, shown, with_code
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """An input folder: its path with all links resolved, and the path that was given, for people."""
+
+    real: Path
+    given: Path
+
+
+def check_input(path: Path) -> None:
+    """Raise UnusableInput where ``path`` is neither a folder nor a page file."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise UnusableInput(path, getattr(error, "strerror", None) or str(error)) from None
+    if not stat.S_ISDIR(mode) and path.suffix.lower() not in MEDIA_TYPES:
+        raise UnusableInput(path, f"a file that does not end in {', '.join(MEDIA_TYPES)}")
+
+
+def read_folder(folder: Path, home: Path) -> Iterator[Page | Problem]:
+    """All pages under ``folder``, in the sorted order of their folders and names.
+
+    A home inside of it is passed over: what the pipeline wrote (its documents are Markdown) is no page.
+    """
+    apart = Path(os.path.realpath(home))
+    root = _Root(Path(os.path.realpath(folder)), folder)
+    manifests: dict[Path, Manifest] = {}
+    unread: list[Problem] = []
+
+    def unreadable(error: OSError) -> None:
+        unread.append(Problem(_name(Path(error.filename), root), None, f"cannot be searched: {error.strerror}"))
+
+    for place, folders, files in os.walk(root.real, onerror=unreadable):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if here / name != apart)
+        yield from _links_out(here, folders, root)
+        if MANIFEST in files:
+            manifests[here] = read_manifest(here / MANIFEST, _name(here / MANIFEST, root))
+            yield from manifests[here].problems
+        above = [manifests[p] for p in (here, *here.parents) if p in manifests]
+        for file in sorted(files):
+            if Path(file).suffix.lower() in MEDIA_TYPES:
+                yield from _captures(here / file, root, above)
+    yield from unread
+
+
+def read_page(file: Path, manifests: dict[Path, Manifest]) -> Iterator[Page | Problem]:
+    """One page, with what a manifest in its own folder says of it. ``manifests`` keeps those read."""
+    root = _Root(Path(os.path.realpath(file.parent)), file.parent)
+    beside = root.real / MANIFEST
+    if beside not in manifests and os.path.lexists(beside):
+        manifests[beside] = read_manifest(beside, _name(beside, root))
+        yield from manifests[beside].problems
+    above = [manifests[beside]] if beside in manifests else []
+    yield from _captures(root.real / file.name, root, above, linked=True)
+
+
+def _links_out(here: Path, folders: list[str], root: _Root) -> Iterator[Problem]:
+    """Linked folders are not searched: one inside is found at its own place, one outside is not ours."""
+    for name in folders:
+        if (here / name).is_symlink() and _leads_out(here / name, root):
+            message = "is a link to a folder outside, and was not searched; give that folder as an input of its own"
+            yield Problem(_name(here / name, root), None, message)
+
+
+def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool = False) -> Iterator[Page | Problem]:
+    name = _name(path, root)
+    entries = [entry for manifest in manifests for entry in manifest.entries.get(path, ())]
+    refused = any(path in manifest.refused for manifest in manifests)
+    doubt = next((manifest.doubt for manifest in manifests if manifest.doubt), None)
+    if not entries and refused:
+        return  # its line is among the manifest's problems
+    if not entries and doubt:
+        message = f"was left out: no line of {MANIFEST} names it, and that file {doubt}; it would get a wrong url"
+        yield Problem(name, None, message)
+        return
+    try:
+        if path.is_symlink() and not linked and _leads_out(path, root):
+            yield Problem(name, None, "is a link to a file outside the folder, and was not read")
+            return
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            yield Problem(name, None, "is no regular file, and was not read")
+            return
+        modified = found.st_mtime_ns // 1000
+        for entry in entries or [Entry(0, None, None, None, None)]:
+            yield _page(path, root, entry, modified)
+    except OSError as error:
+        yield Problem(name, None, f"cannot be read: {error.strerror}")
+    except OverflowError:
+        yield Problem(name, None, "has a modification time that no calendar knows, and no fetched_at")
+
+
+def _page(path: Path, root: _Root, entry: Entry, modified: int) -> Page:
+    url = entry.url or "file:" + quote_from_bytes(os.fsencode(path.relative_to(root.real).as_posix()))
+    return Page(
+        url=with_code(url, entry.code) if entry.code else url,
+        fetched_at=entry.fetched_at or from_microseconds(modified),
+        status=entry.status,
+        media_type=MEDIA_TYPES[path.suffix.lower()],
+        open=partial(_opened, path),
+        file=_name(path, root),
+        where=entry.line or None,
+    )
+
+
+def _leads_out(path: Path, root: _Root) -> bool:
+    return not Path(os.path.realpath(path)).is_relative_to(root.real)
+
+
+def _name(path: Path, root: _Root) -> str:
+    """What people know the file by."""
+    return shown((root.given / path.relative_to(root.real)).as_posix())
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")

@@ -1,0 +1,196 @@
+"""``manifest.jsonl`` beside the pages: what a scraper knows of each page, one JSON object a line.
+
+``file`` (relative to the manifest), and optionally ``url``, ``fetched_at`` (ISO 8601; UTC where it has no
+offset), ``status`` and ``code``. Each line is one capture, so a page that stayed the same may be on several.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from raw.pages import MEDIA_TYPES, Problem, is_url, shown
+
+MANIFEST = "manifest.jsonl"
+MAX_LINE_BYTES = 1 << 20
+
+# What can be saved of a line that was cut. Ex: {"file": "0748T.html", "url": "https://exam
+_FILE_OF_A_CUT_LINE = re.compile(r'"file"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One good line. What is None was not given."""
+
+    line: int
+    url: str | None
+    fetched_at: datetime | None
+    status: int | None
+    code: str | None
+
+
+@dataclass(slots=True)
+class Manifest:
+    """``entries`` and ``refused`` go by the page's path.
+
+    ``doubt`` says why a page that no line names may still be meant by one: it would land under a wrong URL.
+    """
+
+    entries: dict[Path, list[Entry]] = field(default_factory=dict)
+    refused: set[Path] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    doubt: str | None = None
+
+
+class _BadLine(Exception):
+    """``path``: the page that the line speaks of, where that much is known."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message, path)
+        self.message, self.path = message, path
+
+
+def read_manifest(path: Path, name: str) -> Manifest:
+    """Read the manifest at ``path``, its links resolved. ``name`` is what people know it by.
+
+    Bad lines become problems, and stop no other.
+    """
+    manifest = Manifest()
+    try:
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with path.open("rb") as lines:
+            for number, line in enumerate(_lines(lines), 1):
+                if line.strip(b"\xef\xbb\xbf \t\r\n"):
+                    _read_line(manifest, line, number, path.parent, name)
+    except OSError as error:
+        manifest.doubt = "cannot be read"
+        manifest.problems.append(Problem(name, None, f"cannot be read: {error.strerror}"))
+    return manifest
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one over the limit its beginning, which is no JSON object then."""
+    while line := stream.readline(MAX_LINE_BYTES):
+        rest = line
+        while len(rest) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = stream.readline(MAX_LINE_BYTES)
+        yield line
+
+
+def _read_line(manifest: Manifest, line: bytes, number: int, folder: Path, name: str) -> None:
+    try:
+        path, entry = _entry(line, number, folder)
+    except _BadLine as bad:
+        manifest.problems.append(Problem(name, number, bad.message))
+        if bad.path is not None:
+            manifest.refused.add(bad.path)
+        elif manifest.doubt is None:
+            manifest.doubt = f"has a line that cannot be read (line {number})"
+    else:
+        manifest.entries.setdefault(path, []).append(entry)
+
+
+def _entry(line: bytes, number: int, folder: Path) -> tuple[Path, Entry]:
+    values = _json_object(line, folder)
+    file = values.get("file")
+    if not isinstance(file, str):
+        raise _BadLine(f"'file' must name a page, and is {_brief(file)}")
+    path = _page_path(folder, file)
+    try:
+        return path, Entry(
+            line=number,
+            url=_url(values.get("url")),
+            fetched_at=_fetched_at(values.get("fetched_at")),
+            status=_status(values.get("status")),
+            code=_code(values.get("code")),
+        )
+    except ValueError as error:
+        raise _BadLine(f"{shown(file)}: {error}", path) from None
+
+
+def _json_object(line: bytes, folder: Path) -> dict[str, Any]:
+    text = line.decode("utf-8-sig", "replace").strip()
+    try:
+        line.decode("utf-8")
+        values = json.loads(text)
+    # ValueError: not JSON, not UTF-8, a number of 5,000 digits. RecursionError: 10,000 brackets.
+    except (ValueError, RecursionError) as error:
+        raise _BadLine(f"is not a JSON object: {_reason(error)}", _salvaged(text, folder)) from None
+    if not isinstance(values, dict):
+        raise _BadLine(f"is not a JSON object, but {_brief(values)}")
+    return values
+
+
+def _salvaged(text: str, folder: Path) -> Path | None:
+    """The page that a broken line was about, so that it is not landed as though it had no line."""
+    found = _FILE_OF_A_CUT_LINE.search(text)
+    try:
+        return _page_path(folder, json.loads(found[1])) if found else None
+    except _BadLine as bad:
+        return bad.path
+    except ValueError:
+        return None
+
+
+def _page_path(folder: Path, file: str) -> Path:
+    """The page's path in the manifest's folder. Raises _BadLine for what is outside of it, or is no page."""
+    if "\0" in file or not file:
+        raise _BadLine(f"'file' must name a page, and is {_brief(file)}")
+    within, base = os.path.split(file)
+    path = (Path(os.path.realpath(folder / within)) if within else folder) / base
+    if not path.is_relative_to(folder) or base in ("", ".", ".."):
+        raise _BadLine(f"{shown(file)} is outside the manifest's folder, and was not looked at", path)
+    if path.suffix.lower() not in MEDIA_TYPES:
+        raise _BadLine(f"{shown(file)} is no page: its name must end in {', '.join(MEDIA_TYPES)}", path)
+    if not os.path.lexists(path):
+        raise _BadLine(f"{shown(file)}: there is no such file", path)
+    return path
+
+
+def _url(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and is_url(value)):
+        return value
+    raise ValueError(f"'url' must be an absolute URL without spaces, and is {_brief(value)}")
+
+
+def _fetched_at(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"'fetched_at' must be an ISO 8601 date and time, and is {_brief(value)}") from None
+
+
+def _status(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 999:
+        return value
+    raise ValueError(f"'status' must be an HTTP status such as 200, and is {_brief(value)}")
+
+
+def _code(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and 0 < len(value) <= 32 and value.isprintable()):
+        return value
+    raise ValueError(f"'code' must be a short text such as \"00100\", and is {_brief(value)}")
+
+
+def _brief(value: object) -> str:
+    kinds = {type(None): "not given", list: "a list", dict: "an object"}
+    return kinds.get(type(value)) or shown(repr(value)[:80])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    return str(error) if isinstance(error, ValueError) else "nested too deeply"

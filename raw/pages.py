@@ -1,0 +1,68 @@
+"""A page on its way into the landing zone, whatever container it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, NamedTuple
+from urllib.parse import quote, urldefrag
+
+MEDIA_TYPES = {".html": "text/html", ".htm": "text/html", ".txt": "text/plain", ".md": "text/markdown"}
+
+# A URL becomes a line of a WARC header: white space and control characters would break out of it, and a lone
+# surrogate (JSON "\ud800") has no bytes.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,8000}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``open`` gives the bytes as they came. ``file`` and ``where`` (line or offset) are for people."""
+
+    url: str
+    fetched_at: datetime
+    status: int | None
+    media_type: str
+    open: Callable[[], BinaryIO]
+    file: str
+    where: int | None = None
+
+
+class Problem(NamedTuple):
+    """Something that was not landed, and why. ``where``: the line or offset in ``file``, if there is one."""
+
+    file: str
+    where: int | None
+    message: str
+
+
+def is_url(value: str) -> bool:
+    """True for an absolute URL that fits, as it stands, on one line of a WARC header."""
+    return _URL.fullmatch(value) is not None
+
+
+def with_code(url: str, code: str) -> str:
+    """The URL with a sidecar's code as its fragment, so that a parse stays a function of bytes and URL.
+
+    Ex: ``https://example.com/page`` and ``1001T`` give ``https://example.com/page#code=1001T``.
+    """
+    return f"{urldefrag(url).url}#code={quote(code, safe='')}"
+
+
+def from_microseconds(since_epoch: int) -> datetime:
+    """The moment in UTC. A whole number, because a float loses the last digits. Raises OverflowError."""
+    return _EPOCH + timedelta(microseconds=since_epoch)
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970, as the capture index holds them."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def shown(name: str) -> str:
+    """A file name that is safe in a log: control characters and undecodable bytes are escaped."""
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
