@@ -46,10 +46,16 @@ bench: .venv     ## measure every step, into docs/performance.md
 serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data
 	$(BIN)/cptflow serve --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples
 
+# With extras: pip would look past a pin for a package that another one asks for with an extra. Without lxml's, whose
+# two spellings confuse pip 23.
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header pyproject.toml
+
 lock: .venv      ## resolve the lock files again
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/pip install --quiet uv
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra dev -o requirements-dev.lock
+	sed -i.old 's/^lxml\[html-clean\]==/lxml==/' requirements.lock requirements-dev.lock
+	rm requirements.lock.old requirements-dev.lock.old
 
 clean:           ## remove .venv, caches and ./data
 	rm -rf $(VENV) $(HOME_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis
