@@ -1,0 +1,59 @@
+"""`make docs` draws docs/img/run.svg: what a terminal shows at the end of the main job on the sample pages."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).parent.parent
+WIDTH, HEIGHT = 150, 200
+# Rich's picture of a terminal, without the fonts that it would load from another host.
+TEMPLATE = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+TEMPLATE = TEMPLATE.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """What ``command`` writes to standard output when that is a terminal, colours and all."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(WIDTH), "LINES": str(HEIGHT), "TERM": "xterm-256color"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
+    os.close(theirs)
+    parts = []
+    try:
+        while data := os.read(ours, 65536):
+            parts.append(data)
+    except OSError:  # Linux: the other end is closed
+        pass
+    if process.wait():
+        sys.exit(f"{command} ended with {process.returncode}")
+    return b"".join(parts).decode().replace("\r\n", "\n")
+
+
+def draw(text: str, title: str, path: Path) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=WIDTH, file=nowhere)
+        console.print(Text.from_ansi(text.rstrip("\n")))
+    console.save_svg(str(path), title=title, unique_id="cptflow", code_format=TEMPLATE)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        samples = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "raw/samples").iterdir())]
+        command = [str(Path(sys.executable).with_name("cptflow")), "run", "--each", *samples, "--home"]
+        shown = on_a_terminal([*command, f"{folder}/data"]).replace(folder + "/", "").replace(f"{ROOT}/", "")
+    last = shown.index("Run ", shown.index("This is the home's first snapshot"))
+    (ROOT / "docs/img").mkdir(exist_ok=True)
+    draw(shown[last:], "make run", ROOT / "docs/img/run.svg")
+
+
+if __name__ == "__main__":
+    main()
