@@ -1,0 +1,121 @@
+"""What `cptflow doctor` looks at. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import parsers
+from flows import settings as known_settings
+from flows.lock import is_held, read_holder
+from flows.report import LIBRARIES
+from flows.settings import Settings
+from warehouse import snapshots
+
+# Releases with which the Prefect that we use does not work. Ex: fastapi 0.151: its import fails.
+TOO_NEW = {"fastapi": (0, 151), "sqlalchemy": (2, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``mend``: what to do, where it is not good."""
+
+    what: str
+    found: str
+    good: bool = True
+    mend: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings, in the order in which they are best mended."""
+    findings = [*_settings(settings), *_libraries(), *_prefect(), _home(settings.home)]
+    if settings.home.is_dir():
+        findings += [_lock(settings.home), *_snapshot(settings.home), _leftovers(settings.home)]
+    return findings
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    file = known_settings.config_file()
+    values = ", ".join(f"{name} = {value}" for name, value in settings.model_dump(mode="json").items())
+    yield Finding("settings", f"{values} (file: {file or 'none'})")
+    if unknown := known_settings.unknown_variables():
+        known = ", ".join(f"{known_settings.PREFIX}{name.upper()}" for name in Settings.model_fields)
+        yield Finding(
+            "variables", f"{', '.join(unknown)} set nothing", False, f"correct or remove them; known are {known}"
+        )
+
+
+def _libraries() -> Iterator[Finding]:
+    found = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    yield Finding("versions", f"Python {platform.python_version()}, {found}")
+    for name, limit in TOO_NEW.items():
+        installed = version(name)
+        if tuple(int(part) for part in installed.split(".")[:2]) >= limit:
+            below = ".".join(map(str, limit))
+            yield Finding(name, installed, False, f"Prefect's server fails with it: pip install '{name}<{below}'")
+
+
+def _prefect() -> Iterator[Finding]:
+    """What Prefect would read from the environment. `cptflow serve` sets all of this itself."""
+    address = os.environ.get("PREFECT_API_URL")
+    telemetry = os.environ.get("PREFECT_SERVER_ANALYTICS_ENABLED", "true").lower() in ("0", "false", "no", "off")
+    yield Finding(
+        "prefect",
+        f"API {address or 'none set'}; telemetry {'off' if telemetry else 'on'} for a server of your own, "
+        "always off for `cptflow serve`",
+    )
+
+
+def _home(home: Path) -> Finding:
+    if not home.exists():
+        return Finding("home", f"{home} is not there yet; the first run makes it")
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        return Finding("home", f"{home} cannot be written: {error.strerror}", False, "give the user the right to write")
+    return Finding("home", f"{home} can be written")
+
+
+def _lock(home: Path) -> Finding:
+    if not is_held(home):
+        return Finding("lock", "free")
+    holder = read_holder(home) or {}
+    return Finding("lock", "held by run {run_id}, process {pid} on {host}".format_map(_Unknown(holder)))
+
+
+def _snapshot(home: Path) -> Iterator[Finding]:
+    snapshot_id = snapshots.current_id(home)
+    if snapshot_id is None:
+        yield Finding("snapshot", "none published yet")
+        return
+    try:
+        problems = snapshots.verify(home, snapshot_id)
+    except snapshots.SnapshotError as error:
+        problems = [str(error)]
+    mend = (
+        "take its folder back from a backup, or delete warehouse/ in the home and run `cptflow run`: it is made again"
+    )
+    found = "; ".join(problems) or "every file is as it was written"
+    yield Finding("snapshot", f"{snapshot_id}: {found}", not problems, mend if problems else "")
+
+
+def _leftovers(home: Path) -> Finding:
+    """What killed runs left, and results of parser versions that are no longer in use: in nobody's way."""
+    patterns = ("raw/**/*.partial", "parsed/**/.*.tmp", "warehouse/snapshots/.staging-*", "warehouse/.current-*")
+    left = sum(1 for pattern in patterns for _ in home.glob(pattern))
+    retired = sorted({path.name for path in (home / "parsed").glob("*@*")} - set(parsers.live()))
+    found = f"{left} unfinished files of killed runs (the next run sweeps or ignores them)"
+    if retired:
+        found += f"; results of retired parsers, which may be deleted: {', '.join(retired)}"
+    return Finding("leftovers", found)
+
+
+class _Unknown(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return f"unknown {key}"

@@ -1,0 +1,88 @@
+"""The command line: `cptflow`. The commands are in ``flows/commands``; here is what errors end in."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from typing import Annotated
+
+import typer
+
+from flows.commands import doctor, query, run, serve, show, snapshots
+from flows.terminal import document, tell
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="cptflow",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Scraped CPT pages in; validated, versioned Parquet tables and a list of what changed out.",
+    epilog="Exit status: 0 published or nothing new, 1 unexpected, 2 bad usage or settings, "
+    "3 expectations stopped publication, 4 another run holds the home.",
+)
+app.command()(run.run)
+app.command()(run.parse)
+app.command()(snapshots.changes)
+app.command()(show.show)
+app.command()(query.query)
+app.command()(serve.serve)
+app.command()(doctor.doctor)
+app.add_typer(snapshots.app, name="snapshots")
+
+
+def main() -> None:
+    """The console script: run a command, and turn what it raises into words for people and an exit status."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            tell("Interrupted. Nothing needs repair: the same command goes on from here.")
+        raise
+    except Exception as error:
+        sys.exit(_told(error))
+
+
+@app.callback()
+def _every_command(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of unexpected errors.")] = False,
+) -> None:
+    """Options of every command."""
+
+
+def _told(error: Exception) -> int:
+    """Tell an error; returns the exit status. What follows `--json` is JSON, also then."""
+    status, message = _status(error), str(error)
+    if status is None:
+        status, message = 1, f"Unexpected {type(error).__name__}: {error}. {_traceback(error)}"
+    for line in message.splitlines():
+        tell(line, style="red")
+    if "--json" in sys.argv:
+        document({"error": {"type": type(error).__name__, "message": message, "exit_status": status}})
+    return status
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status of an error that says all in its message; None for one that nobody expected."""
+    from flows.errors import CptflowError
+    from raw.errors import RawError, UnusableInput
+    from warehouse.snapshots import SnapshotError, UnknownSnapshot
+
+    if isinstance(error, CptflowError):
+        return error.exit_status
+    if isinstance(error, UnusableInput | UnknownSnapshot):
+        return 2
+    return 1 if isinstance(error, RawError | SnapshotError) else None
+
+
+def _traceback(error: Exception) -> str:
+    """Where the traceback is."""
+    text = "".join(traceback.format_exception(error))
+    if "--debug" in sys.argv:
+        sys.stderr.write(text)
+        return "Its traceback stands above."
+    with tempfile.NamedTemporaryFile("w", prefix="cptflow-", suffix=".txt", delete=False) as file:
+        file.write(text)
+    return f"Its traceback is in {file.name}; `cptflow --debug ...` shows it."

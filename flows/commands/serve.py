@@ -1,0 +1,64 @@
+"""`cptflow serve`: Prefect on this machine, with its server, its UI and the schedule."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from flows.commands.options import Home
+
+
+def serve(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="INPUT", help="Folders or pages that each run lands.", show_default=False),
+    ] = None,
+    cron: Annotated[str, typer.Option(help="When to run, as five cron fields.")] = "0 6 * * 1",
+    timezone: Annotated[str, typer.Option(help="Time zone of the cron fields.")] = "UTC",
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port of server and UI on loopback.  [default: 4200, else a free one]", show_default=False),
+    ] = None,
+    home: Home = None,
+    engine: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes of the pool.", show_default=False)] = None,
+) -> None:
+    """Run the pipeline on a schedule, with Prefect's server and UI on loopback, until Ctrl-C or SIGTERM.
+
+    Everything that Prefect keeps lies in HOME/prefect. One run at a time; nothing is sent to Prefect's makers.
+    """
+    from flows import server, settings
+    from flows.terminal import say, tell
+    from raw.folder import check_input
+
+    chosen = settings.load(home=home, engine=engine, workers=workers)
+    for path in inputs or []:
+        check_input(path)
+    port = server.choose_port(port)
+    os.environ.update(server.environment(chosen.home, port))
+    server.state_folder(chosen.home).mkdir(parents=True, exist_ok=True)
+    from flows import schedule  # imports Prefect, which reads the environment
+
+    deployment = schedule.deployment(inputs or [], chosen, cron, timezone)
+    signal.signal(signal.SIGTERM, _end)
+    process = server.start(chosen.home, port)
+    try:
+        tell(f"Starting Prefect's server on {server.HOST}:{port} (this takes 15 to 30 s) ...")
+        seconds = server.wait_until_healthy(process, chosen.home, port)
+        tell(f"Prefect's server answers after {seconds:.0f} s; its log is {server.log_file(chosen.home)}.")
+        say(f"Prefect UI: http://{server.HOST}:{port}")
+        say(f"Schedule: {cron} ({timezone}), home {chosen.home}. Ctrl-C ends it.")
+        schedule.serve(deployment, process)
+        if process.poll() is not None:
+            raise server.ServerFailed(f"ended by itself (exit code {process.returncode})", server.log_file(chosen.home))
+    finally:
+        server.stop(process)
+    tell("Ended; Prefect's server too.")
+
+
+def _end(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + signum)

@@ -1,0 +1,127 @@
+"""`cptflow snapshots` and `cptflow changes`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.options import Home, Json
+
+app = typer.Typer(help="List the snapshots of a home, or show one.", invoke_without_command=True)
+
+
+@app.callback()
+def listing(context: typer.Context, home: Home = None, json: Json = False) -> None:
+    """List the snapshots of a home, newest first; `snapshots show ID` tells all of one."""
+    if context.invoked_subcommand is not None:
+        context.obj = home
+        return
+    from flows import terminal
+    from flows.commands.current import current_snapshot
+    from warehouse import snapshots
+
+    current = current_snapshot(home)
+    manifests = list(reversed(snapshots.list_snapshots(current.home)))
+    if json:
+        terminal.document([_brief(manifest, current.snapshot_id) for manifest in manifests])
+        return
+    rows = [
+        ("*" if brief["current"] else "", *(brief[name] for name in ("snapshot_id", "as_of", "codes", "changes")))
+        for brief in (_brief(manifest, current.snapshot_id) for manifest in manifests)
+    ]
+    title = f"Snapshots in {current.home} (* is current)"
+    terminal.show([terminal.Grid(title, ("", "snapshot", "as of", "codes", "changes"), rows)])
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    snapshot_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Everything about one snapshot: its parent, its files with rows and digests, its expectation suites."""
+    from flows import terminal
+    from flows.commands.current import named_snapshot
+    from warehouse import snapshots
+
+    place = named_snapshot(home or context.obj, snapshot_id)
+    manifest: dict[str, Any] = snapshots.read_manifest(place.home, place.snapshot_id)
+    if json:
+        terminal.document(manifest)
+        return
+    files = [(name, file["rows"], file["bytes"], file["sha256"]) for name, file in manifest["files"].items()]
+    facts = [(name, value) for name, value in manifest.items() if not isinstance(value, dict | list)]
+    terminal.show(
+        [
+            terminal.Grid(f"Snapshot {snapshot_id}", ("", ""), facts),
+            terminal.Line(f"  in {place.folder}"),
+            terminal.Grid("Files", ("table", "rows", "bytes", "sha256"), files),
+        ]
+    )
+
+
+def changes(
+    before: Annotated[
+        str | None, typer.Argument(metavar="[A]", help="Compare from this snapshot ...", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="... to this one.  [default: current]", show_default=False)
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="Only changes of this code.", show_default=False)] = None,
+    type: Annotated[
+        str | None, typer.Option(help="Only this type, as code_added or descriptor_changed.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="All snapshots whose as-of time is this day (YYYY-MM-DD) or later.", show_default=False),
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """What changed: in the last snapshot, since a day, or between two snapshots."""
+    from flows import terminal
+    from flows.changes import context, in_words, select
+    from flows.commands.current import current_snapshot
+
+    place = current_snapshot(home)
+    title, rows = _chosen(home, before, after, since)
+    rows = select(rows, code, type)
+    if json:
+        terminal.document(rows)
+        return
+    told = in_words(rows, context(place.home, place.snapshot_id), all_rows=code is not None)
+    terminal.show([terminal.Line(title, "bold"), *(told or [terminal.Line("  nothing")])])
+
+
+def _chosen(home: str | None, before: str | None, after: str | None, since: str | None) -> tuple[str, list[Any]]:
+    """A title, and rows of ``changes``."""
+    from flows.changes import between, of_snapshot, since_day
+    from flows.commands.current import current_snapshot, named_snapshot
+    from flows.errors import UsageError
+
+    place = current_snapshot(home)
+    if since is not None:
+        if before is not None:
+            raise UsageError("Give either two snapshots or --since, not both.")
+        return f"Changes since {since}:", since_day(place.home, since)
+    if before is None:
+        return f"Changes in {place.snapshot_id}:", of_snapshot(place.home, place.snapshot_id)
+    first = named_snapshot(home, before)
+    last = named_snapshot(home, after) if after else place
+    title = f"Changes from {first.snapshot_id} to {last.snapshot_id}:"
+    return title, between(place.home, first.snapshot_id, last.snapshot_id)
+
+
+def _brief(manifest: dict[str, Any], current: str) -> dict[str, Any]:
+    return {
+        "snapshot_id": manifest["snapshot_id"],
+        "current": manifest["snapshot_id"] == current,
+        "parent": manifest["parent"],
+        "as_of": manifest["as_of"],
+        "published_at": manifest["published_at"],
+        "run_id": manifest["run_id"],
+        "codes": manifest["files"]["codes"]["rows"],
+        "changes": manifest["files"]["changes"]["rows"],
+    }

@@ -1,0 +1,62 @@
+"""Errors of the pipeline and its commands: each says what was tried, what was found and what to do."""
+
+from __future__ import annotations
+
+
+class CptflowError(Exception):
+    """A failure that a person can act on. ``exit_status`` is the command's; the message is for people."""
+
+    exit_status = 1
+
+
+class UsageError(CptflowError):
+    """The command asks for something that is not there or makes no sense."""
+
+    exit_status = 2
+
+
+class SettingsError(UsageError):
+    """A setting has a value that is not allowed. ``where`` is the file, variable or option that holds it."""
+
+    def __init__(self, where: str, key: str, value: object, allowed: str) -> None:
+        self.where, self.key, self.value, self.allowed = where, key, value, allowed
+        super().__init__(f"{where}: {key} = {value!r} is not allowed. Allowed: {allowed}")
+
+
+class HomeHeld(CptflowError):
+    """Another run holds the home. ``holder`` is what it wrote about itself, None where that cannot be read."""
+
+    exit_status = 4
+
+    def __init__(self, home: str, holder: dict[str, object] | None) -> None:
+        self.home, self.holder = home, holder
+        who = (
+            "run {run_id} (process {pid} on {host}, since {started}: {command})".format(**holder)
+            if holder
+            else "another run, which has not said who it is"
+        )
+        super().__init__(
+            f"The home {home} is held by {who}. Two runs never share a home: wait until it ends, or end that "
+            "process; the lock goes with it, and the next run needs no repair."
+        )
+
+
+class WorkerDied(CptflowError):
+    """A worker process ended while it held a batch. ``exit_code`` is negative where a signal ended it."""
+
+    def __init__(self, step: str, batch: str, exit_code: int | None) -> None:
+        self.step, self.batch, self.exit_code = step, batch, exit_code
+        how = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
+        hint = " The system ends processes this way when memory runs out." if exit_code == -9 else ""
+        super().__init__(
+            f"{step}: a worker process was ended ({how}) while it worked on {batch}.{hint} What other batches "
+            "staged is kept. Run again with fewer workers (--workers) or smaller batches (CPTFLOW_BATCH_PAGES)."
+        )
+
+
+class BatchFailed(CptflowError):
+    """The function that works on a batch raised. ``details`` is the worker's traceback."""
+
+    def __init__(self, step: str, batch: str, error: str, details: str) -> None:
+        self.step, self.batch, self.error, self.details = step, batch, error, details
+        super().__init__(f"{step}: {batch} failed: {error}. What other batches staged is kept; run again to go on.")

@@ -1,0 +1,72 @@
+"""One run at a time in a home. The kernel frees the lock when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.errors import HomeHeld
+
+LOCK = ".lock"
+HOLDER = ".lock.json"
+
+
+@contextmanager
+def hold(home: Path, run_id: str) -> Iterator[None]:
+    """Hold the home for a run. Raises HomeHeld at once where another run holds it."""
+    lock = FileLock(home / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HomeHeld(str(home), read_holder(home)) from None
+    try:
+        _write_holder(home, run_id)
+        yield
+    finally:
+        (home / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def read_holder(home: Path) -> dict[str, object] | None:
+    """What the holder wrote: pid, host, run_id, started, command. None where there is nothing to read."""
+    try:
+        holder = json.loads((home / HOLDER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = {"pid", "host", "run_id", "started", "command"}
+    return holder if isinstance(holder, dict) and known <= holder.keys() else None
+
+
+def is_held(home: Path) -> bool:
+    """Whether a run holds the home right now."""
+    if not (home / LOCK).exists():
+        return False
+    lock = FileLock(home / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _write_holder(home: Path, run_id: str) -> None:
+    """Whole or not at all, so that whoever is turned away reads one holder."""
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "run_id": run_id,
+        "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    temporary = home / f"{HOLDER}.{os.getpid()}"
+    temporary.write_text(json.dumps(holder), encoding="utf-8")
+    temporary.replace(home / HOLDER)

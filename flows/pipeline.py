@@ -1,0 +1,168 @@
+"""The pipeline: its steps, in order, over one home. No Prefect in here; ``flows/schedule.py`` wraps these steps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import pyarrow as pa
+
+import parsers
+from flows import planning
+from flows import report as reports
+from flows.engine import Engine
+from flows.errors import UsageError
+from flows.lock import hold
+from flows.outcomes import note_outcomes
+from flows.parsing import Batch, parse_batch, peak_memory_bytes
+from flows.planning import Key
+from flows.progress import Progress
+from flows.publication import Basis, changes_since, check, publish
+from flows.report import Report, Step
+from flows.settings import Settings
+from parsers.records import ParseResult
+from raw.captures import read_captures
+from raw.folder import check_input
+from raw.landing import land
+from warehouse import snapshots, staging
+from warehouse.assemble import assemble
+from warehouse.freshness import write_freshness
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What every step needs."""
+
+    home: Path
+    settings: Settings
+    engine: Engine
+    progress: Progress
+    report: Report
+
+    def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self.progress(name, 0, None)
+        with self.report.timed(name):
+            return self.engine.step(name, function, *args, **kwargs)
+
+
+def run(inputs: Sequence[Path], settings: Settings, engine: Engine, progress: Progress) -> Report:
+    """Land ``inputs``, then every step up to publication; returns (and writes) the run report.
+
+    Raises UnusableInput, UsageError, HomeHeld before anything is done. Whatever else is raised stands in the report.
+    """
+    for path in inputs:
+        check_input(path)
+    home = settings.home
+    _make_home(home, inputs)
+    run_id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    with hold(home, run_id):
+        report = reports.begin(run_id, [str(path) for path in inputs], settings)
+        try:
+            _steps(_Run(home, settings, engine, progress, report), inputs)
+        except BaseException as error:
+            reports.failed(report, error)
+            raise
+        finally:
+            report.peak_memory_bytes["this_process"] = peak_memory_bytes()
+            with suppress(OSError):  # a full disk; the error that is under way says more
+                reports.write(report)
+    return report
+
+
+def _steps(run: _Run, inputs: Sequence[Path]) -> None:
+    """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
+    report, home, trust = run.report, run.home, run.settings.trust
+    _land(run, inputs)
+    index, live = read_captures(home), parsers.live()
+    fresh, not_staged = _parse(run, index, live)
+    report.captures_in_home = index.num_rows
+    report.snapshot_id = parent = snapshots.current_id(home)
+    looked_at = planning.rests_on(index, live, trust, not_staged)
+    if not index.num_rows or planning.was_seen(home, parent, looked_at):
+        report.status, report.exit_status = "nothing_new", 0
+        return
+    captures = planning.warehouse_captures(index)
+    results = staging.read_results(home, live)
+    note_outcomes(report, index, fresh, results, not_staged)
+    run.step("freshness", write_freshness, home, captures, results)
+    _publish_news(run, parent, Basis(home, captures, live, trust))
+    if report.status != "stopped":
+        planning.mark_seen(home, report.snapshot_id, looked_at)
+
+
+def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
+    """Assemble, validate, compare, publish; the report tells how far it went."""
+    report = run.report
+    assembled = run.step("assemble", assemble, basis.captures, basis.home, basis.live, basis.trust)
+    made = run.step("validate", check, assembled, basis.trust, report)
+    changes = None if report.stopped else run.step("compare", changes_since, parent, made, basis)
+    if changes is not None and (parent is None or changes.num_rows):
+        run.step("publish", publish, parent, made, changes, basis, report)
+    if report.stopped:
+        report.status, report.exit_status = "stopped", 3
+    else:
+        report.status = "nothing_new" if report.snapshot_id == parent else "published"
+        report.exit_status = 0
+
+
+def _make_home(home: Path, inputs: Sequence[Path]) -> None:
+    if not inputs and not home.is_dir():
+        raise UsageError(
+            f"There is no home at {home}, and no input to land in it. Give a folder of pages: cptflow run FOLDER"
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The home {home} cannot be made: {error.strerror}. Name another one with --home.") from None
+
+
+def _land(run: _Run, inputs: Sequence[Path]) -> None:
+    if not inputs:
+        return
+    run.progress("land", 0, None)
+    with run.report.timed("land") as step:
+        landed = run.engine.step(
+            "land",
+            land,
+            run.home,
+            run.report.run_id,
+            inputs,
+            parsers.source_of,
+            lambda seen: run.progress("land", seen, None),
+        )
+        step.pages = landed.landed + landed.revisits + landed.already_held
+    run.report.landed = asdict(landed) | {"problems": [problem._asdict() for problem in landed.problems]}
+
+
+def _parse(run: _Run, index: pa.Table, live: Sequence[str]) -> tuple[set[Key], dict[Key, ParseResult]]:
+    """Parse what no live parser has parsed. Returns the keys of those pages, and the results that were not staged."""
+    pages = planning.pages_of(index)
+    pending = planning.unparsed(run.home, pages, live)
+    run.report.parsed, run.report.skipped = len(pending), len(pages.by_key) - len(pending)
+    not_staged: dict[Key, ParseResult] = {}
+    if pending:
+        batches = planning.batches_of(run.home, pending, run.settings.batch_pages, run.engine.workers)
+        run.progress("parse", 0, len(pending))
+        with run.report.timed("parse") as step:
+            not_staged = _work_through(run, batches, step, len(pending))
+    return {(page.document_id, page.url) for page in pending}, not_staged
+
+
+def _work_through(run: _Run, batches: Sequence[Batch], step: Step, total: int) -> dict[Key, ParseResult]:
+    not_staged: dict[Key, ParseResult] = {}
+    step.pages = peak = 0
+    for done in run.engine.map("parse", parse_batch, batches):
+        step.pages += done.pages
+        peak = max(peak, done.peak_memory_bytes or 0)
+        not_staged |= {(held.document_id, held.result.url): held.result for held in done.not_staged}
+        run.progress("parse", step.pages, total)
+    run.report.peak_memory_bytes["largest_worker"] = peak or None
+    return not_staged

@@ -1,0 +1,99 @@
+"""The last steps of the pipeline: compare with the parent snapshot, and publish where there is news."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.report import Report, report_file
+from warehouse import snapshots
+from warehouse.assemble import Assembled, assemble
+from warehouse.compare import compare, no_changes
+from warehouse.expectations import validate, validate_run_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What tables are made from."""
+
+    home: Path
+    captures: pa.Table
+    live: tuple[str, ...]
+    trust: tuple[str, ...]
+
+
+def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembled:
+    """The tables without the rows that were held back; the report tells which rules broke, and which stop the run."""
+    checked = validate(assembled.tables, assembled.as_of, trust)
+    report.as_of = assembled.as_of.isoformat()
+    report.rows = {name: table.num_rows for name, table in checked.tables.items()}
+    report.quarantine = {
+        f"by_{column}": _counted(checked.tables["quarantine"][column]) for column in ("severity", "rule")
+    }
+    report.suites, report.stopped = checked.suites, [asdict(stop) for stop in checked.stopped]
+    return Assembled(checked.tables, assembled.as_of)
+
+
+def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table:
+    """The table ``changes``, from the snapshot ``parent`` to the validated tables ``made``."""
+    if parent is None:
+        return no_changes()
+    manifest = snapshots.read_manifest(basis.home, parent)
+    before = snapshots.read_tables(basis.home, parent)
+    if not _made_otherwise(manifest, made.tables["documents"], basis):
+        return compare(before, made.tables, parent)
+    rebased = _rebased(manifest["run_ids"], basis)
+    return compare(before, made.tables, parent, rebased, snapshots.changed_schemas(manifest))
+
+
+def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis, report: Report) -> None:
+    """Publish ``made`` with its ``changes``. The report tells the snapshot, or the rules that stopped it."""
+    draft = snapshots.draft(
+        {**made.tables, "changes": changes},
+        as_of=made.as_of,
+        parent=parent,
+        run_id=report.run_id,
+        published_at=dt.datetime.now(dt.UTC),
+        cptflow_version=version("cptflow"),
+    )
+    checked = validate_run_tables(draft.tables, made.as_of)
+    report.suites += checked.suites
+    report.stopped += [asdict(stop) for stop in checked.stopped]
+    if checked.stopped:
+        return
+    run_ids = pc.unique(basis.captures["run_id"]).to_pylist()
+    published = snapshots.publish(basis.home, draft, run_ids=run_ids, suites=report.suites)
+    report.snapshot_id, report.parent_snapshot_id = published.snapshot_id, parent
+    report.rows = {name: file["rows"] for name, file in published.manifest["files"].items()}
+    report.changes = {f"by_{column}": _counted(changes[column]) for column in ("change_type", "cause")}
+
+
+def _made_otherwise(manifest: Mapping[str, Any], documents: pa.Table, basis: Basis) -> bool:
+    """Whether the same captures may give other tables today: new parsers, schemas, code, or order of trust (law 7)."""
+    if snapshots.needs_rebase(manifest, documents) or manifest["cptflow_version"] != version("cptflow"):
+        return True
+    try:
+        told = json.loads(report_file(basis.home, manifest["run_id"]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return bool(told["trust"] != list(basis.trust))
+
+
+def _rebased(run_ids: Sequence[str], basis: Basis) -> dict[str, pa.Table]:
+    """The tables that the captures of those runs give today."""
+    of_parent = pc.is_in(basis.captures["run_id"], value_set=pa.array(run_ids, pa.string()))
+    assembled = assemble(basis.captures.filter(of_parent), basis.home, basis.live, basis.trust)
+    return validate(assembled.tables, assembled.as_of, basis.trust).tables
+
+
+def _counted(values: pa.ChunkedArray) -> dict[str, int]:
+    return dict(Counter(values.to_pylist()).most_common())

@@ -1,0 +1,56 @@
+"""Invented pages of one site, small enough to land thousands, and the folders that hold them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from flows.engine import InProcess
+from flows.pipeline import run
+from flows.settings import Settings
+
+SAMPLES = sorted((Path(__file__).parents[2] / "raw" / "samples").iterdir())
+
+
+def page(code: str, *, short: str = "Synthetic STEP", added: str = "2020-01-01", views: int = 3) -> str:
+    """A page in the older full form, with its counter of page views."""
+    return f"""{views} code page views remaining today
+2 daily page views
+Official Description
+Synthetic official descriptor of {code}
+© Copyright 2025 American Medical Association. All rights reserved.
+Short Descr | {short} |
+Status Code | Active Code |
+Global Days | 000 - Synthetic Days |
+Date | Action | Notes |
+---|---|---|
+{added} | Added | Code added. |
+Get instant expert-level medical coding assistance.
+"""
+
+
+def folder(place: Path, pages: Mapping[str, str], *, day: str = "2026-01-01", status: int = 200) -> Path:
+    """A folder of text pages by code, with the manifest that a scraper would write."""
+    place.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for code, text in pages.items():
+        (place / f"{code}.txt").write_text(text, encoding="utf-8")
+        url = f"https://www.codingahead.com/cpt/codes/{code}"
+        entry = {"file": f"{code}.txt", "url": url, "fetched_at": f"{day}T06:00:00Z", "status": status}
+        lines.append(json.dumps(entry))
+    (place / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return place
+
+
+def silent(step: str, done: int, total: int | None) -> None:
+    """Progress that nobody looks at."""
+
+
+def run_inline(home: Path, *inputs: Path, **settings: object):
+    """A run in this process; returns its report."""
+    return run(list(inputs), Settings(home=home, **settings), InProcess(), silent)
+
+
+def tables(home: Path) -> dict[str, bytes]:
+    """The current snapshot's tables, without those that depend on the parent snapshot and on the run (law 5)."""
+    current = home / "warehouse" / "current"
+    return {f.name: f.read_bytes() for f in current.glob("*.parquet") if f.stem not in ("changes", "snapshot")}

@@ -1,0 +1,179 @@
+"""The pipeline: idempotent, cheap without news, the same whatever the engine, and it tells what it did."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from flows import pipeline
+from flows.engine import InProcess, ProcessPool
+from flows.errors import UsageError, WorkerDied
+from flows.report import report_file
+from flows.settings import Settings
+from flows.words import in_words
+from parsers import recognise, source_of
+from raw.errors import UnusableInput
+from raw.landing import land
+from tests.flows.pages import SAMPLES, folder, page, run_inline, silent, tables
+from warehouse import snapshots
+
+RUN_AGAIN = """
+import json, sys
+from pathlib import Path
+from tests.flows.pages import run_inline
+report = run_inline(Path(sys.argv[1]), Path(sys.argv[2]))
+print(json.dumps([report.status, report.parsed, sorted(sys.modules)]))
+"""
+
+
+def test_the_same_command_again_parses_and_publishes_nothing(home):
+    before = snapshots.current_id(home)
+
+    again = run_inline(home, *SAMPLES)
+
+    assert (again.status, again.exit_status, again.parsed) == ("nothing_new", 0, 0)
+    assert again.landed["landed"] == again.landed["revisits"] == 0
+    assert snapshots.current_id(home) == before
+    written = json.loads(report_file(home, again.run_id).read_text())
+    assert (written["status"], written["parsed"], written["snapshot_id"]) == ("nothing_new", 0, before)
+
+
+def test_law_8_without_news_nothing_slow_is_imported(home):
+    command = [sys.executable, "-c", RUN_AGAIN, str(home), str(SAMPLES[0])]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, parsed, modules = json.loads(answer.stdout)
+
+    assert (status, parsed) == ("nothing_new", 0)
+    assert not {"great_expectations", "prefect"} & set(modules)
+
+
+def test_a_counter_that_ticks_publishes_nothing_and_is_looked_at_once(tmp_path):
+    home = tmp_path / "home"
+    first = run_inline(home, folder(tmp_path / "a", {"99213": page("99213", views=3)}))
+    second = run_inline(home, folder(tmp_path / "b", {"99213": page("99213", views=2)}, day="2026-01-02"))
+    third = run_inline(home)
+
+    assert (first.status, second.status, second.parsed) == ("published", "nothing_new", 1)
+    assert second.snapshot_id == first.snapshot_id
+    assert "assemble" in [step.step for step in second.steps]
+    assert (third.status, [step.step for step in third.steps]) == ("nothing_new", [])
+
+
+def test_law_5_engines_and_batches_give_the_same_bytes(tmp_path):
+    homes = [tmp_path / "inline", tmp_path / "processes"]
+    run_inline(homes[0], *SAMPLES)
+    settings = Settings(home=homes[1], engine="processes", workers=2, batch_pages=3)
+    pooled = pipeline.run(list(reversed(SAMPLES)), settings, ProcessPool(2), silent)
+
+    assert pooled.status == "published"
+    assert len(tables(homes[0])) == 12
+    assert tables(homes[0]) == tables(homes[1])
+
+
+def test_a_broken_rule_stops_publication(home, tmp_path):
+    codes = [f"{number:05}" for number in range(10000, 10040)]
+    bad = folder(tmp_path / "bad", {code: page(code, added="2199-01-01") for code in codes}, day="2026-02-01")
+    before = snapshots.current_id(home)
+
+    stopped = run_inline(home, bad)
+    again = run_inline(home, bad)
+
+    assert (stopped.status, stopped.exit_status) == ("stopped", 3)
+    assert {stop["table"] for stop in stopped.stopped} == {"history_events"}
+    assert stopped.stopped[0]["observed"] == 40 > stopped.stopped[0]["limit"]
+    assert snapshots.current_id(home) == before == stopped.snapshot_id
+    assert again.exit_status == 3, "what was wrong is wrong until something changes"
+
+
+def test_a_page_that_cannot_be_read_back_fails_alone_and_is_tried_again(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    land(
+        home, "20260101T000000Z-0000", [folder(tmp_path / "pages", {c: page(c) for c in ("99213", "99214")})], source_of
+    )
+    warc = next(home.glob("raw/warc/*/*.warc.gz"))
+    whole = warc.read_bytes()
+    warc.write_bytes(whole[:-40])
+
+    cut = run_inline(home)
+    warc.write_bytes(whole)
+    mended = run_inline(home)
+
+    assert (cut.status, cut.captures) == ("published", {"parsed": 1, "failed": 1})
+    assert "Restore the file" in cut.notes[0].reason
+    assert (mended.status, mended.parsed) == ("published", 1)
+
+
+def test_a_new_parser_version_reads_again_and_the_same_rows_are_no_news(home, monkeypatch):
+    newer = tuple(replace(source, version=source.version + 1) for source in recognise.SOURCES)
+    monkeypatch.setattr(import_module("parsers.parse"), "SOURCES", newer)
+    monkeypatch.setattr(recognise, "SOURCES", newer)
+    monkeypatch.setattr(recognise, "_BY_HOST", {host: source for source in newer for host in source.hosts})
+
+    report = run_inline(home)
+
+    assert report.parsed > 30
+    assert (report.status, report.exit_status) == ("nothing_new", 0)
+
+
+@pytest.mark.full
+def test_law_7_another_order_of_trust_is_not_told_as_the_sources_news(home):
+    report = run_inline(home, trust=("openpayer", "codingahead"))
+
+    assert "source" not in report.changes.get("by_cause", {})
+
+
+def test_a_dead_worker_stands_in_the_report(home, tmp_path):
+    class Dying(InProcess):
+        def map(self, name, function, batches):
+            raise WorkerDied(name, str(batches[0]), -9)
+
+    news = folder(tmp_path / "news", {"99999": page("99999")})
+    with pytest.raises(WorkerDied):
+        pipeline.run([news], Settings(home=home), Dying(), silent)
+    report = json.loads(max((home / "runs").glob("2*.json")).read_text())
+
+    assert (report["status"], report["exit_status"], report["error"]["type"]) == ("failed", 1, "WorkerDied")
+    assert "batch 1 of 1 (1 pages from" in report["error"]["message"]
+
+
+def test_a_wrong_input_is_told_before_a_home_is_made(tmp_path):
+    with pytest.raises(UnusableInput):
+        run_inline(tmp_path / "home", tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="no input to land"):
+        run_inline(tmp_path / "home")
+
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_empty_folder_publishes_nothing(tmp_path):
+    (tmp_path / "empty").mkdir()
+    report = run_inline(tmp_path / "home", tmp_path / "empty")
+
+    assert (report.status, report.exit_status, report.snapshot_id) == ("nothing_new", 0, None)
+    assert f"WARNING: there is no page in {tmp_path / 'empty'}." in in_words(report)
+
+
+def test_the_report_tells_what_it_saw_did_and_cost(published):
+    first, second = (json.loads(file.read_text()) for file in sorted((published / "runs").glob("2*.json")))
+
+    assert second["captures"]["partial"] == 2
+    assert sum(second["captures"].values()) == second["landed"]["landed"] + second["landed"]["revisits"]
+    assert second["parent_snapshot_id"] == first["snapshot_id"]
+    assert second["rows"]["codes"] > first["rows"]["codes"]
+    assert sum(second["changes"]["by_change_type"].values()) == second["rows"]["changes"]
+    assert [step["step"] for step in second["steps"]] == [
+        "land",
+        "parse",
+        "freshness",
+        "assemble",
+        "validate",
+        "compare",
+        "publish",
+    ]
+    assert second["peak_memory_bytes"]["this_process"] > 10_000_000
+    assert Path(second["home"]) == published

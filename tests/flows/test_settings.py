@@ -1,0 +1,114 @@
+"""Settings: file, then variables, then options; what is not allowed is an error that names the place."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.errors import SettingsError, UsageError
+from flows.settings import load, unknown_variables
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_defaults(folder):
+    settings = load()
+
+    assert settings.home == Path("data")
+    assert settings.engine == "inline"
+    assert settings.trust == ("codingahead", "openpayer")
+
+
+def test_the_file_the_environment_and_options_in_rising_order(folder, monkeypatch):
+    (folder / "cptflow.toml").write_text('home = "a"\nengine = "processes"\nworkers = 2\ntrust = ["openpayer"]\n')
+    monkeypatch.setenv("CPTFLOW_WORKERS", "3")
+    monkeypatch.setenv("CPTFLOW_HOME", "b")
+
+    settings = load(home="c", engine=None)
+
+    assert (settings.home, settings.engine, settings.workers) == (Path("c"), "processes", 3)
+    assert settings.trust == ("openpayer",)
+
+
+def test_another_file_may_be_named(folder, monkeypatch):
+    (folder / "other.toml").write_text("batch_pages = 7\n")
+    monkeypatch.setenv("CPTFLOW_CONFIG", "other.toml")
+
+    assert load().batch_pages == 7
+
+
+def test_a_list_in_a_variable_is_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("CPTFLOW_TRUST", "openpayer, codingahead")
+
+    assert load().trust == ("openpayer", "codingahead")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("option", "option --workers: workers = '0' is not allowed. Allowed: a whole number of processes from 1"),
+        ("variable", "environment: CPTFLOW_WORKERS = '0' is not allowed. Allowed: a whole number"),
+        ("file", "cptflow.toml: workers = 0 is not allowed. Allowed: a whole number"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(folder, monkeypatch, place, said):
+    if place == "variable":
+        monkeypatch.setenv("CPTFLOW_WORKERS", "0")
+    if place == "file":
+        (folder / "cptflow.toml").write_text("workers = 0\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(workers="0" if place == "option" else None)
+
+    assert said in str(caught.value)
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("s3://bucket/prefix", "this version writes to folders only"),
+        ("gs://bucket", "this version writes to folders only"),
+        ("", "it is empty"),
+        ("page.html", "there is a file of that name"),
+    ],
+)
+def test_a_home_must_be_a_folder(folder, home, said):
+    (folder / "page.html").touch()
+
+    with pytest.raises(SettingsError, match=said) as caught:
+        load(home=home)
+
+    assert caught.value.value == home
+
+
+def test_a_misspelt_key_is_told_with_the_known_ones(folder):
+    (folder / "cptflow.toml").write_text('hoem = "a"\n')
+
+    with pytest.raises(SettingsError, match=r"cptflow.toml: hoem = 'a' is not allowed. Allowed: only home, engine"):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"home = ", b"\xff"])
+def test_a_broken_file_is_named(folder, content):
+    (folder / "cptflow.toml").write_bytes(content)
+
+    with pytest.raises(UsageError, match=r"cptflow\.toml: not a settings file in TOML"):
+        load()
+
+
+def test_a_missing_file_that_was_named_is_an_error(monkeypatch):
+    monkeypatch.setenv("CPTFLOW_CONFIG", "gone.toml")
+
+    with pytest.raises(UsageError, match=r"gone\.toml, which is not there"):
+        load()
+
+
+def test_misspelt_variables_are_found(monkeypatch):
+    monkeypatch.setenv("CPTFLOW_HOEM", "a")
+
+    assert "CPTFLOW_HOEM" in unknown_variables()
+    assert "CPTFLOW_HOME" not in unknown_variables()
