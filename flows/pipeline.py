@@ -103,9 +103,11 @@ def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
     report = run.report
     assembled = run.step("assemble", assemble, basis.captures, basis.home, basis.live, basis.trust)
     made = run.step("validate", check, assembled, basis.trust, report)
-    changes = None if report.stopped else run.step("compare", changes_since, parent, made, basis)
-    if changes is not None and (parent is None or changes.num_rows):
-        run.step("publish", publish, parent, made, changes, basis, report)
+    if not report.stopped:
+        changes = run.step("compare", changes_since, parent, made, basis)
+        # A first snapshot without a code would make every code of the next one new.
+        if (changes if parent else made.tables["codes"]).num_rows:
+            run.step("publish", publish, parent, made, changes, basis, report)
     if report.stopped:
         report.status, report.exit_status = "stopped", 3
     else:

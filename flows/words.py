@@ -70,6 +70,9 @@ def _headline(report: Report) -> list[Block]:
     if report.status == "published":
         text = f"Run {report.run_id}: published snapshot {report.snapshot_id} (as of {str(report.as_of)[:10]})."
         return [Line(text, "bold green")]
+    if report.status == "nothing_new" and report.captures and report.snapshot_id is None:
+        text = "WARNING: none of the pages could be read, so there is no snapshot yet."
+        return [Line(f"Run {report.run_id}: {text} What they are stands below.", "bold yellow")]
     if report.status == "nothing_new":
         held = f"the current snapshot stays {report.snapshot_id}" if report.snapshot_id else "there is no snapshot yet"
         why = "and nothing but volatile text differs" if report.parsed else "nothing was parsed"

@@ -27,6 +27,7 @@ CODE_PATTERN = r"^(?:[0-9]{4}[0-9FTUM]|[A-V][0-9]{4})$"
 # A range stays as the page wrote it. Ex: "33361-33366"
 CODE_OR_RANGE_PATTERN = r"^(?:[0-9]{4}[0-9FTUM]|[A-V][0-9]{4})(?:-(?:[0-9]{4}[0-9FTUM]|[A-V][0-9]{4}))?$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+MODIFIER_PATTERN = r"^[A-Z0-9]{2}$"
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 TABLE_LIST_PATTERN = r"^(?:[a-z_]+(?:,[a-z_]+)*)?$"
 EVENT_ID_PATTERN = r"^[0-9a-f]{32}$"
@@ -143,9 +144,8 @@ _DOCUMENT_ID = _required(
 
 
 def _fact(name: str, description: str, key: tuple[str, ...], *columns: Column) -> Table:
-    return Table(
-        name, "fact", description, ("source", "code", *key), (_SOURCE, _CODE, *columns, _DOCUMENT_ID)
-    )
+    columns = (_SOURCE, _CODE, *columns, _DOCUMENT_ID)
+    return Table(name, "fact", description, ("source", "code", *key), columns)
 
 
 def _ordinal(what: str) -> Column:
@@ -179,9 +179,7 @@ CODES = Table(
             DATE,
         ),
         *(Column(f"{name}_code", f"Code of the {what}.", max_length=8) for name, what in _INDICATORS.items()),
-        _required(
-            "first_seen_at", "When a readable page of this code was first fetched.", TIMESTAMP, volatile=True
-        ),
+        _required("first_seen_at", "When a readable page of this code was first fetched.", TIMESTAMP, volatile=True),
         _required("source_count", "How many sources have a readable page of this code.", INT32, minimum=1),
     ),
 )
@@ -199,12 +197,8 @@ INDICATORS_TABLE = _fact(
     "Payment indicators, each with what the page said.",
     ("indicator",),
     _required("indicator", "Which indicator.", values=INDICATORS),
-    Column(
-        "value_code", "Its code in CMS terms; null where the page gives none or unknown words.", max_length=8
-    ),
-    Column(
-        "value_text", "The page's words for the value; null for words that mean 'no value'.", max_length=2000
-    ),
+    Column("value_code", "Its code in CMS terms; null where the page gives none or unknown words.", max_length=8),
+    Column("value_text", "The page's words for the value; null for words that mean 'no value'.", max_length=2000),
     _required("raw_text", "The value as the page wrote it.", max_length=2000),
 )
 
@@ -250,7 +244,7 @@ MODIFIERS = _fact(
     "modifiers",
     "Modifiers that a source lists for the code.",
     ("modifier",),
-    _required("modifier", "The modifier.", pattern=r"^[A-Z0-9]{2}$"),
+    _required("modifier", "The modifier.", pattern=MODIFIER_PATTERN),
     Column("description", "What it means.", max_length=4000),
     Column("when_to_use", "When the source says to use it.", max_length=4000),
 )
@@ -260,9 +254,7 @@ RELATED_CODES = _fact(
     "Codes that a source names beside this one.",
     ("relation", "related_system", "related_code"),
     _required("relation", "How they are related.", values=RELATIONS),
-    _required(
-        "related_system", "Code system of the related code.", values=("CPT", "HCPCS", "ICD-10-CM", "NUCC")
-    ),
+    _required("related_system", "Its code system.", values=("CPT", "HCPCS", "ICD-10-CM", "NUCC")),
     _required("related_code", "The related code, or a range of codes as written (X-Y).", max_length=40),
     Column("description", "The page's words for it.", max_length=4000),
 )
@@ -295,9 +287,7 @@ DOCUMENTS = Table(
         _required("truncated", "Whether the page was cut off.", BOOL),
         Column("media_type", "Media type of the capture.", max_length=200),
         _count("byte_size", "Size of the page in bytes.", type=INT64),
-        _required(
-            "covered_tables", "Tables that this page saw whole, comma-separated.", pattern=TABLE_LIST_PATTERN
-        ),
+        _required("covered_tables", "Tables that this page saw whole, comma-separated.", pattern=TABLE_LIST_PATTERN),
         _count("blocks", "Blocks read from the page."),
         _count("claimed", "Blocks that became records."),
         _count("set_aside", "Blocks set aside by a named rule."),
@@ -343,7 +333,11 @@ CHANGES = Table(
     "What differs from the parent snapshot. Empty in a first snapshot.",
     ("event_id",),
     (
-        _required("event_id", "Hash of what changed: a re-run gives the same id.", pattern=EVENT_ID_PATTERN),
+        _required(
+            "event_id",
+            "Hash of what changed since which snapshot: a run done again gives the same id.",
+            pattern=EVENT_ID_PATTERN,
+        ),
         _required("change_type", "Kind of change.", values=CHANGE_TYPES),
         _required("cause", "Who changed: the source, our parser, or our schema.", values=CAUSES),
         Column("source", "Source of the row; null for `codes`.", pattern=NAME_PATTERN),
@@ -369,9 +363,7 @@ SNAPSHOT = Table(
     ("snapshot_id",),
     (
         _required("snapshot_id", "Its name: as-of time and content hash.", pattern=SNAPSHOT_ID_PATTERN),
-        Column(
-            "parent_snapshot_id", "The snapshot before it; null for the first.", pattern=SNAPSHOT_ID_PATTERN
-        ),
+        Column("parent_snapshot_id", "The one before it; null for the first.", pattern=SNAPSHOT_ID_PATTERN),
         _required("published_at", "When it was published.", TIMESTAMP),
         _required("run_id", "The run that published it.", max_length=64),
         _count("codes", "Rows of `codes`.", type=INT64),

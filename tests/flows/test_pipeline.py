@@ -177,3 +177,17 @@ def test_the_report_tells_what_it_saw_did_and_cost(published):
     ]
     assert second["peak_memory_bytes"]["this_process"] > 10_000_000
     assert Path(second["home"]) == published
+
+
+def test_law_3_a_first_run_that_could_read_nothing_publishes_nothing(tmp_path):
+    """Else the first good run would tell every code as a new one."""
+    home = tmp_path / "home"
+    gated = "Official Description\nCreate a free account to unlock this content\nRegister to view content\n"
+
+    report = run_inline(home, folder(tmp_path / "gated", {"99213": gated}))
+    assert report.captures == {"gated": 1}
+    assert (report.status, report.exit_status, snapshots.current_id(home)) == ("nothing_new", 0, None)
+    assert "WARNING: none of the pages could be read" in in_words(report)
+
+    later = run_inline(home, folder(tmp_path / "good", {"99213": page("99213")}, day="2026-01-02"))
+    assert (later.status, later.rows["codes"], later.rows["changes"]) == ("published", 1, 0)

@@ -1,0 +1,63 @@
+"""What became of each page: the captures of its bytes, and what a parser made of them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from parsers.records import GOOD_OUTCOMES
+from warehouse.columnar import first_of_each
+from warehouse.tables import STRING
+
+PAGE = ("document_id", "url")
+"""A page: these bytes at this address."""
+
+_NOT_MODIFIED = 304  # the server confirms the bytes that we hold
+_NOT_FOUND = (404, 410)
+
+
+def pages_of(captures: pa.Table, results: pa.Table) -> pa.Table:
+    """One row for each page that has a result: the columns of ``results``, and what the captures tell.
+
+    fetched_at: first fetch of these bytes, with its media_type and byte_size. answered_at: latest fetch that the
+    server answered with the page (null: none). attempted_at: latest of all. last_outcome: the result's outcome, or
+    not_found or blocked where the status of the latest fetch says so. last_status: that status, else null.
+    latest: whether this is the latest capture of its url. good: whether rows may rest on the page.
+    """
+    seen = captures.select([*PAGE, "fetched_at", "media_type", "byte_size", "status"])
+    answered = is_answered(captures["status"])
+    never = pa.scalar(None, captures["fetched_at"].type)
+    seen = seen.append_column("answered_at", pc.if_else(answered, seen["fetched_at"], never))
+    seen = seen.append_column("_refused", pc.if_else(answered, pa.scalar(None, pa.int32()), seen["status"]))
+    first = first_of_each(seen, PAGE, by=("fetched_at",)).select([*PAGE, "fetched_at", "media_type", "byte_size"])
+    last = first_of_each(seen, PAGE, by=("-fetched_at",)).select([*PAGE, "fetched_at", "_refused"])
+    last = last.rename_columns([*PAGE, "attempted_at", "last_status"])
+    confirmed = seen.group_by(list(PAGE)).aggregate([("answered_at", "max")])
+    confirmed = confirmed.rename_columns([*PAGE, "answered_at"])
+    of_url = first_of_each(seen, ("url",), by=("-fetched_at", "document_id")).select(list(PAGE))
+    of_url = of_url.append_column("_latest", pa.repeat(True, of_url.num_rows))
+    pages = results
+    for told in (first, last, confirmed):
+        pages = pages.join(told, list(PAGE), join_type="inner")
+    pages = pages.join(of_url, list(PAGE), join_type="left outer")
+    pages = pages.append_column("latest", pc.is_valid(pages["_latest"])).drop_columns("_latest")
+    pages = pages.append_column("last_outcome", _last_outcome(pages))
+    return pages.append_column("good", _good(pages))
+
+
+def is_answered(status: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether a fetch with this HTTP status brought or confirmed the page; unknown (null) is taken for yes."""
+    ok = pc.and_(pc.greater_equal(status, 200), pc.less(status, 300))
+    return pc.fill_null(pc.or_(ok, pc.equal(status, _NOT_MODIFIED)), True)
+
+
+def _last_outcome(pages: pa.Table) -> pa.ChunkedArray:
+    gone = pc.is_in(pages["last_status"], value_set=pa.array(_NOT_FOUND, pa.int32()))
+    by_status = pc.if_else(gone, "not_found", "blocked")
+    return pc.if_else(pc.is_valid(pages["last_status"]), by_status, pages["outcome"])
+
+
+def _good(pages: pa.Table) -> pa.ChunkedArray:
+    named = pc.and_(pc.is_valid(pages["source"]), pc.is_valid(pages["code"]))
+    read = pc.is_in(pages["outcome"], value_set=pa.array(GOOD_OUTCOMES, STRING))
+    return pc.and_(pc.and_(named, read), pc.is_valid(pages["answered_at"]))

@@ -1,0 +1,331 @@
+"""Snapshots: all tables of one run, published together in one step, and read back.
+
+    <home>/warehouse/snapshots/<snapshot_id>/<table>.parquet + manifest.json
+    <home>/warehouse/current -> snapshots/<snapshot_id>
+
+Whoever opens ``current`` sees one whole snapshot: everything is on the disk before the link moves (law 4). The home's
+lock keeps other writers away. What a killed run left behind is in nobody's way, and the next publication sweeps it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from parsers.records import GOOD_OUTCOMES
+from warehouse.files import encode, sync_folder, write_durably
+from warehouse.tables import BY_NAME, COMPARED, SNAPSHOT, STRING, TABLES, fingerprint
+
+MANIFEST = "manifest.json"
+_STAGING, _LINK = ".staging-", ".current-"
+
+
+class SnapshotError(Exception):
+    """A snapshot cannot be read. Trying again does not help."""
+
+    def __init__(self, home: Path, snapshot_id: str | None, found: str, advice: str) -> None:
+        self.home, self.snapshot_id = home, snapshot_id
+        super().__init__(f"{found} {advice}")
+
+
+class NoSnapshot(SnapshotError):
+    """Nothing was published in this home yet."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home, None, f"No snapshot was published in {home} yet.", "Make one: cptflow run FOLDER")
+
+
+class UnknownSnapshot(SnapshotError):
+    """There is no snapshot with this id."""
+
+    def __init__(self, home: Path, snapshot_id: str) -> None:
+        found = f"There is no snapshot {snapshot_id!a} in {home}."
+        super().__init__(home, snapshot_id, found, "List them: cptflow snapshots")
+
+
+class BrokenSnapshot(SnapshotError):
+    """Files of a snapshot are missing or not what was written."""
+
+    def __init__(self, home: Path, snapshot_id: str, problem: str) -> None:
+        self.problem = problem
+        found = f"Snapshot {snapshot_id} in {home} is damaged: {problem}."
+        advice = (
+            "Take the folder back from a backup, or delete the folder warehouse/ and run cptflow run: it is made again."
+        )
+        super().__init__(home, snapshot_id, found, advice)
+
+
+class ParentMoved(SnapshotError):
+    """Another run published since the tables were compared. Running again helps."""
+
+    def __init__(self, home: Path, snapshot_id: str, parent: str | None, current: str | None) -> None:
+        self.parent, self.current = parent, current
+        found = f"Snapshot {snapshot_id} was made to follow {parent or 'none'}, but {current} is current in {home}."
+        super().__init__(home, snapshot_id, found, "Nothing was published; run again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A snapshot that is ready to be published. ``tables``: all of them; ``files``: their Parquet bytes, by table."""
+
+    snapshot_id: str
+    parent: str | None
+    run_id: str
+    as_of: dt.datetime
+    published_at: dt.datetime
+    cptflow_version: str
+    tables: Mapping[str, pa.Table]
+    files: Mapping[str, pa.Buffer]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    snapshot_id: str
+    path: Path
+    manifest: dict[str, Any]
+
+
+def draft(
+    tables: Mapping[str, pa.Table],
+    *,
+    as_of: dt.datetime,
+    parent: str | None,
+    run_id: str,
+    published_at: dt.datetime,
+    cptflow_version: str,
+) -> Draft:
+    """The snapshot of ``tables`` (all but ``snapshot``). Its id tells the data's time and a hash of parent and content.
+
+    The same tables after the same parent have the same id, whichever run publishes them.
+    """
+    files = {table.name: encode(tables[table.name]) for table in TABLES if table is not SNAPSHOT}
+    content = json.dumps([parent, {name: _sha256(data) for name, data in sorted(files.items())}])
+    snapshot_id = f"{as_of:%Y%m%dT%H%M%SZ}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    row = {
+        "snapshot_id": snapshot_id,
+        "parent_snapshot_id": parent,
+        "published_at": published_at,
+        "run_id": run_id,
+        "cptflow_version": cptflow_version,
+        **{name: tables[name].num_rows for name in ("codes", "documents", "changes")},
+    }
+    own = pa.Table.from_pylist([row], schema=SNAPSHOT.schema)
+    return Draft(
+        snapshot_id,
+        parent,
+        run_id,
+        as_of,
+        published_at,
+        cptflow_version,
+        {**tables, SNAPSHOT.name: own},
+        {**files, SNAPSHOT.name: encode(own)},
+    )
+
+
+def publish(home: Path, made: Draft, *, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> Published:
+    """Put ``made`` on the disk and let ``current`` point to it, in one step.
+
+    ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. Raises ParentMoved,
+    OSError; until the last step ``current`` is as it was. A snapshot with this id that a killed run left behind is
+    used if it is whole.
+    """
+    if (current := current_id(home)) != made.parent:
+        raise ParentMoved(home, made.snapshot_id, made.parent, current)
+    folder = _snapshots(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(home, made)
+    target = folder / made.snapshot_id
+    if not target.exists():
+        staging = folder / f"{_STAGING}{made.run_id}"
+        _write(staging, made, _manifest(made, run_ids, suites))
+        staging.rename(target)
+        sync_folder(folder)
+    _point(home, made)
+    return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
+
+
+def current_id(home: Path) -> str | None:
+    """The id of the published snapshot, or None where nothing was published yet."""
+    try:
+        return (home / "warehouse" / "current").readlink().name
+    except FileNotFoundError:
+        return None
+
+
+def require_current(home: Path) -> str:
+    """The id of the published snapshot. Raises NoSnapshot."""
+    snapshot_id = current_id(home)
+    if snapshot_id is None:
+        raise NoSnapshot(home)
+    return snapshot_id
+
+
+def list_snapshots(home: Path) -> list[dict[str, Any]]:
+    """Manifests of the published snapshots, oldest first. Raises BrokenSnapshot."""
+    current = current_id(home)
+    names = sorted(path.name for path in _snapshots(home).glob("[!.]*"))
+    manifests = [read_manifest(home, name) for name in names]
+    # The current snapshot has no child yet: one that names it as its parent was never published.
+    published = [m for m in manifests if m["snapshot_id"] == current or m["parent"] != current]
+    return sorted(published, key=lambda manifest: str(manifest["published_at"]))
+
+
+def read_manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
+    """Raises UnknownSnapshot, BrokenSnapshot."""
+    path = _folder(home, snapshot_id) / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrokenSnapshot(home, snapshot_id, f"{MANIFEST} is missing") from None
+    except ValueError as error:
+        raise BrokenSnapshot(home, snapshot_id, f"{MANIFEST} cannot be read ({error})") from None
+    return manifest
+
+
+def read_table(home: Path, snapshot_id: str, name: str) -> pa.Table:
+    """A table of a snapshot; an older one may have columns other than today's.
+
+    Raises UnknownSnapshot, BrokenSnapshot.
+    """
+    path = _folder(home, snapshot_id) / f"{name}.parquet"
+    try:
+        return pq.read_table(path, partitioning=None)  # a folder named a=b is no column
+    except FileNotFoundError:
+        raise BrokenSnapshot(home, snapshot_id, f"{path.name} is missing") from None
+    except pa.ArrowException as error:
+        raise BrokenSnapshot(home, snapshot_id, f"{path.name} cannot be read ({error})") from None
+
+
+def read_tables(home: Path, snapshot_id: str) -> dict[str, pa.Table]:
+    """All tables of a snapshot, as its manifest lists them."""
+    return {name: read_table(home, snapshot_id, name) for name in read_manifest(home, snapshot_id)["files"]}
+
+
+def verify(home: Path, snapshot_id: str) -> list[str]:
+    """What is wrong with a snapshot's files, in words; nothing where each is as it was written.
+
+    Raises UnknownSnapshot.
+    """
+    try:
+        manifest = read_manifest(home, snapshot_id)
+    except BrokenSnapshot as error:
+        return [error.problem]
+    folder = _folder(home, snapshot_id)
+    problems = []
+    for name, written in manifest["files"].items():
+        path = folder / written["file"]
+        if not path.is_file():
+            problems.append(f"{name}: {path.name} is missing")
+        elif path.stat().st_size != written["bytes"]:
+            problems.append(f"{name}: {path.name} has {path.stat().st_size} bytes, not {written['bytes']}")
+        elif _sha256(path.read_bytes()) != written["sha256"]:
+            problems.append(f"{name}: {path.name} is not the file that was written (its sha256 differs)")
+    known = {MANIFEST, *(written["file"] for written in manifest["files"].values())}
+    problems += [f"{path.name} is no part of it" for path in sorted(folder.iterdir()) if path.name not in known]
+    return problems
+
+
+def parsers_used(documents: pa.Table) -> dict[str, int]:
+    """Parser name -> version, of the pages in ``documents`` that were read."""
+    read = documents.filter(pc.is_in(documents["outcome"], value_set=pa.array(GOOD_OUTCOMES, STRING)))
+    pairs = read.group_by(["parser"]).aggregate([("parser_version", "max")]).sort_by("parser")
+    return dict(zip(*(pairs[name].to_pylist() for name in ("parser", "parser_version_max")), strict=True))
+
+
+def changed_schemas(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Compared tables that a snapshot holds in another form than today's."""
+    files = manifest["files"]
+    return frozenset(t.name for t in COMPARED if files.get(t.name, {}).get("schema") != fingerprint(t))
+
+
+def needs_rebase(manifest: Mapping[str, Any], documents: pa.Table) -> bool:
+    """Whether tables made today differ from a snapshot's by our doing as well: ``documents`` are those of today."""
+    return manifest["parsers"] != parsers_used(documents) or bool(changed_schemas(manifest))
+
+
+def _snapshots(home: Path) -> Path:
+    return home / "warehouse" / "snapshots"
+
+
+def _folder(home: Path, snapshot_id: str) -> Path:
+    folder = _snapshots(home) / snapshot_id
+    # An id is a name that people type: it never leads out of the folder.
+    if snapshot_id.startswith(".") or folder.parent != _snapshots(home) or not folder.is_dir():
+        raise UnknownSnapshot(home, snapshot_id)
+    return folder
+
+
+def _manifest(made: Draft, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "snapshot_id": made.snapshot_id,
+        "parent": made.parent,
+        "run_id": made.run_id,
+        "as_of": made.as_of.isoformat(timespec="microseconds"),
+        "published_at": made.published_at.isoformat(timespec="microseconds"),
+        "cptflow_version": made.cptflow_version,
+        "parsers": parsers_used(made.tables["documents"]),
+        "run_ids": sorted(run_ids),
+        "files": {
+            name: {
+                "file": f"{name}.parquet",
+                "sha256": _sha256(data),
+                "bytes": data.size,
+                "rows": made.tables[name].num_rows,
+                "schema": fingerprint(BY_NAME[name]),
+            }
+            for name, data in made.files.items()
+        },
+        "suites": list(suites),
+    }
+
+
+def _write(staging: Path, made: Draft, manifest: Mapping[str, Any]) -> None:
+    staging.mkdir()
+    for name, data in made.files.items():
+        write_durably(staging / f"{name}.parquet", data)
+    write_durably(staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    sync_folder(staging)
+
+
+def _point(home: Path, made: Draft) -> None:
+    link = home / "warehouse" / f"{_LINK}{made.run_id}"
+    link.symlink_to(Path("snapshots") / made.snapshot_id, target_is_directory=True)
+    link.replace(home / "warehouse" / "current")
+    sync_folder(home / "warehouse")
+
+
+def _sweep(home: Path, made: Draft) -> None:
+    """Remove what killed runs left: folders and links that were never finished, and snapshots that were written, whole
+    or not, but never became ``current``. One that is whole and just what ``made`` is stays."""
+    for leftover in _snapshots(home).glob(f"{_STAGING}*"):
+        shutil.rmtree(leftover)
+    for leftover in (home / "warehouse").glob(f"{_LINK}*"):
+        leftover.unlink()
+    for folder in _snapshots(home).iterdir():
+        if _never_current(home, folder.name, made):
+            doomed = folder.with_name(f"{_STAGING}{folder.name}")  # a kill in here leaves no half snapshot behind
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def _never_current(home: Path, snapshot_id: str, made: Draft) -> bool:
+    if snapshot_id == made.snapshot_id:
+        return bool(verify(home, snapshot_id))
+    try:
+        return snapshot_id != made.parent and read_manifest(home, snapshot_id)["parent"] == made.parent
+    except BrokenSnapshot:
+        return False  # damaged, and not by us: `verify` tells
+
+
+def _sha256(data: bytes | pa.Buffer) -> str:
+    return hashlib.sha256(data).hexdigest()
