@@ -12,10 +12,11 @@ help:            ## this list
 
 # The stamp, not the folder, is the target: an install that was cut off is done again.
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cptflow needs Python 3.11 to 3.13; {sys.executable} is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cptflow needs Python 3.11 to 3.13; {sys.executable} is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12 ...")'
+	@echo "Installing into $(VENV), once. It takes a minute or two."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv: $(VENV)/.installed
@@ -37,8 +38,9 @@ lint: .venv      ## ruff (lint and format) and mypy --strict
 goldens: .venv   ## write candidates for goldens that are missing or differ, and show the differences
 	$(BIN)/python -m tests.golden.candidates
 
-docs: .venv      ## write docs/data-dictionary.md again from the table description
+docs: .venv      ## write the data dictionary and the pictures again
 	$(BIN)/python -m warehouse.dictionary docs/data-dictionary.md
+	$(BIN)/python docs/pictures.py
 
 bench: .venv     ## measure every step, into docs/performance.md
 	$(BIN)/python -m benchmarks.bench docs/performance.md
