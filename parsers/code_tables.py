@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from parsers import codes
 from parsers.page import Block, Reading
-from parsers.records import Modifier, ParseWarning, Record, RelatedCode, Relation
+from parsers.records import Modifier, ParseWarning, RelatedCode, Relation
 from parsers.words import fold
 
 # First cell of a header, or the heading above it -> the table. Ex: "Modifier", "ICD-10 Code", "Provider Taxonomies"
@@ -74,13 +75,13 @@ def claim_rows(reading: Reading, kind: str, header: Block, rows: Sequence[Block]
             reading.leave_unmapped(row)
             reading.claim(row, table=table, warnings=[warning])
             continue
-        used = {row.cells[0], cells.get("description"), cells.get("descriptor"), cells.get("when to use")}
-        if set(filter(None, row.cells)) - used:
+        when_to_use = record.when_to_use if isinstance(record, Modifier) else None
+        if Counter(filter(None, row.cells)) - Counter([row.cells[0], record.description or "", when_to_use or ""]):
             reading.leave_unmapped(row)  # a column that no table of ours has: its words are kept there
         reading.claim(row, record)
 
 
-def _record(kind: str, key: str, cells: dict[str, str]) -> Record | None:
+def _record(kind: str, key: str, cells: dict[str, str]) -> Modifier | RelatedCode | None:
     description = cells.get("description") or cells.get("descriptor") or None
     if kind == "modifiers":
         match = _MODIFIER.fullmatch(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from parsers.page import Page
 from parsers.words import clean
@@ -82,7 +82,7 @@ def title_after(text: str, code: str) -> str | None:
 
 def code_in_url(url: str) -> str | None:
     """The one code in the path of a web address. Ex: ".../cpt/codes/0748T", ".../cpt-1001t-some-words"."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme not in ("http", "https"):
         return None
     words = _WORD.findall(unquote(parts.path))
@@ -93,18 +93,25 @@ def code_in_url(url: str) -> str | None:
 
 def code_in_fragment(url: str) -> str | None:
     """The code that a sidecar gave, which travels in the fragment. Ex: "file:a.txt#code=1001T"."""
-    key, _, value = urlsplit(url).fragment.partition("=")
+    key, _, value = _parts(url).fragment.partition("=")
     return normal(value) if key == "code" else None
 
 
 def code_in_file_name(url: str) -> str | None:
     """The one code in the name of a landed file. Ex: "file:2026/0748T.html"; "file:000_c2e1.txt" holds none."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme != "file":
         return None
     name = unquote(parts.path).rsplit("/", 1)[-1].rsplit(".", 1)[0]
     codes = {c for word in _WORD.findall(name) if (c := normal(word))}
     return codes.pop() if len(codes) == 1 else None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # Ex: "http://[bad"
+        return SplitResult("", "", "", "", "")
 
 
 def _is_code_word(word: str) -> bool:
@@ -129,7 +136,7 @@ def _in_prose(page: Page, pattern: re.Pattern[str]) -> set[str]:
 
 
 # Ex: "64628", "0640T-0642T", "33361 - 33366", "99202–99205"
-_RANGE = re.compile(rf"({CODE})(?:\s*[-‐‑–—]\s*({CODE}))?(?![0-9A-Za-z])", re.IGNORECASE)
+_RANGE = re.compile(rf"(?<![0-9A-Za-z])({CODE})(?:\s*[-‐‑–—]\s*({CODE}))?(?![0-9A-Za-z])", re.IGNORECASE)
 
 
 def listed(text: str) -> list[str]:

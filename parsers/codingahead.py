@@ -55,7 +55,8 @@ class _Found:
     history_header: Block | None = None
     notices: int = 0
     used: set[int] = field(default_factory=set)  # blocks that an earlier one took along
-    last: Block | None = None  # last block that is content
+    last: Block | None = None  # last block that the layout knows
+    notice: Block | None = None  # last notice
     counter: bool = False
     banners: int = 0
     headings: bool = False
@@ -83,28 +84,29 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
     block = blocks[position]
     following = blocks[position + 1] if position + 1 < len(blocks) else None
     key = _NUMBER.sub("", fold(block.text), count=1)
+    before, found.last = found.last, block
     if rule := _rule(found, block):
         reading.set_aside(block, rule)
-        return
-    found.last = block
-    if _BANNER.fullmatch(block.text):
+    elif _BANNER.fullmatch(block.text):
         _claim_banner(reading, found, block)
     elif notice := read_notice(block.text, found.notices + 1):
         if found.pairs:
             reading.set_aside(block, "footer")
-            return
-        found.notices += 1
-        reading.claim(block, notice)
-        found.state = "sections" if fold(notice.holder) == "coding ahead" else "description"
+        else:
+            found.notices += 1
+            found.notice = block
+            reading.claim(block, notice)
+            found.state = "sections" if fold(notice.holder) == "coding ahead" else "description"
     elif not block.cells and key in _HEADINGS and not found.pairs:
         found.state, found.headings = _HEADINGS[key], True
         reading.set_aside(block, "section_heading")
     elif is_history_header(block):
         found.history_header = block
         found.state = "history"
-        found.history += rows_under(blocks, position) if block.cells else []
+        rows = rows_under(blocks, position) if block.cells else []
+        found.history += rows
         reading.set_aside(block, "table_header")
-        _take(found, found.history)
+        _take(found, rows)
     elif pairs := find_pairs(block, following, among_pairs=found.state == "pairs"):
         found.pairs += pairs
         found.state = "pairs"
@@ -115,6 +117,8 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
         found.top.append(block)
     elif found.state not in ("pairs", "history"):
         found.prose.setdefault(found.state, []).append(block)
+    else:
+        found.last = before
 
 
 def _take(found: _Found, blocks: list[Block]) -> None:
@@ -206,22 +210,24 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     page = reading.page
     is_text = page.form == "text"
     ends_whole = found.closed or not (is_text or page.truncated)
+    ending = next((b for b in reversed(page.blocks) if not b.chrome), None)
     last_pair = found.pairs[-1].blocks[-1] if found.pairs else None
     pairs_whole = last_pair is not None and (ends_whole or last_pair is not found.last)
-    history_whole = _is_history_whole(reading, found, ends_whole)
+    history_whole = _is_history_whole(reading, found, ends_whole, ending)
     prose_whole = (bool(found.pairs) or ends_whole) and not found.gates
     # An extract that dropped the counter dropped the banner beside it; some drop the banner alone.
     says_deleted = bool(found.history) and action_of(found.history[0]) == "deleted"  # newest first
     top_seen = not is_text or found.banners > 0 or (found.counter and not says_deleted)
+    top_whole = top_seen and (ends_whole or found.state != "top")
     whole = {
         "narratives": prose_whole,
-        "notices": prose_whole or found.notices >= 2,
+        "notices": prose_whole or (found.notices >= 2 and found.notice is not ending),
         # The descriptors come first: an indicator after them shows that they are whole.
         "descriptors": pairs_whole or any(pair.label not in DESCRIPTOR_LABELS for pair in found.pairs),
         "indicators": pairs_whole,
         "history_events": history_whole,
-        "attributes": top_seen,
-        "related_codes": top_seen,
+        "attributes": top_whole,
+        "related_codes": top_whole,
     }
     cut = page.truncated or (is_text and not found.closed and not (pairs_whole and history_whole))
     seen = {"narratives": True, "indicators": bool(found.pairs), "history_events": found.history_header is not None}
@@ -233,11 +239,14 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     return Coverage(tuple(sorted(t for t, is_whole in whole.items() if is_whole)), reasons, cut)
 
 
-def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool) -> bool:
+def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool, ending: Block | None) -> bool:
     last = found.history[-1] if found.history else found.history_header
     if last is None or ends_whole or last is not found.last:
         return last is not None
-    if reading.page.form == "html" or not found.history or last.cut:
+    # Nothing known follows. A row cut before its first bar is a block that nobody knows. Ex: "2023-01"
+    if not found.history or last is not ending or reading.page.form == "html" or reading.page.truncated:
+        return False
+    if found.history_header and len(last.cells) < len(found.history_header.cells):
         return False
     # The text ends with this row. A code's oldest event is its addition; where it is another one, older ones may be
     # cut off, which a page that shows a counter and no closing line surely is.

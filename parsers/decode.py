@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 from bs4.dammit import EncodingDetector
 
@@ -24,6 +25,12 @@ _BINARY = (
     (b"PAR1", "a Parquet file"),
 )
 _MAX_BAD_SHARE = 0.02
+_MAX_REPAIRS = 10_000  # bytes of a page that are repaired one by one; a page with more is Windows-1252 throughout
+# Charsets that a page's word is taken for. Not UTF-8, Latin-1 and Windows-1252, which the bytes tell; nor Python's
+# other codecs, some of which interpret what they decode (unicode_escape) or take quadratic time (punycode).
+_CHARSET = re.compile(
+    r"windows-125[013-8]|iso-8859-(?:[2-9]|1[0-6])|koi8-[ru]|gbk|gb18030|big5|euc-(?:jp|kr)|shift_jis", re.IGNORECASE
+)
 
 
 class Undecodable(Exception):
@@ -53,12 +60,14 @@ def decode(payload: bytes) -> str:
         return payload.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    declared = EncodingDetector.find_declared_encoding(payload[:4096], is_html=True)
-    if declared and not declared.lower().startswith(("utf", "latin", "iso-8859-1", "ascii", "us-ascii")):
+    declared = EncodingDetector.find_declared_encoding(payload[:4096], is_html=True) or ""
+    if _CHARSET.fullmatch(declared):
         try:
             return _checked(payload.decode(declared))
-        except (LookupError, UnicodeError):
+        except UnicodeError:
             pass
+    if payload.decode("utf-8", "replace").count("\ufffd") > _MAX_REPAIRS:
+        return _checked(payload.decode("cp1252", "replace"))
     return _checked(payload.decode("utf-8", "cptflow-cp1252"))
 
 

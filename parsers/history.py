@@ -38,9 +38,8 @@ def claim_history(reading: Reading, rows: Sequence[Block]) -> None:
         date, word, notes = _parts(row)
         if any(row.cells[3:]):
             reading.leave_unmapped(row)  # more than a history row holds: its words are kept there
-        try:
-            event_on = dt.date.fromisoformat(date)
-        except ValueError:
+        event_on = _date(date)
+        if event_on is None:
             message = f"no ISO date: the event ({word}) is in unmapped"
             key = f"{date}|{fold(word)}"
             warning = ParseWarning("unreadable_date", "history_events", key, "event_on", date, message)
@@ -52,6 +51,14 @@ def claim_history(reading: Reading, rows: Sequence[Block]) -> None:
             notes = f"{word}: {notes}" if notes else word
         ordinals[event_on, action] += 1
         reading.claim(row, HistoryEvent(event_on, action, ordinals[event_on, action], notes or None))
+
+
+def _date(text: str) -> dt.date | None:
+    try:
+        date = dt.date.fromisoformat(text)
+    except ValueError:
+        return None
+    return date if date.isoformat() == text else None  # Python also reads "20230101" and "2023-W01-1"
 
 
 def _parts(row: Block) -> tuple[str, str, str]:

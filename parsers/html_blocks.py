@@ -3,61 +3,39 @@
 from __future__ import annotations
 
 import re
-import warnings
 
-from bs4 import BeautifulSoup, Tag, XMLParsedAsHTMLWarning
-from bs4.builder import ParserRejectedMarkup
-from bs4.element import NavigableString, PreformattedString
+from bs4 import Tag
 
-from parsers.limits import (
-    MAX_BLOCK_CHARACTERS,
-    MAX_BLOCKS,
-    MAX_DEPTH,
-    MAX_TAG_ATTRIBUTES,
-    MAX_TAGS,
-    Deadline,
-    LimitExceeded,
-)
+from parsers.html_tree import INLINE, Tree
+from parsers.limits import MAX_BLOCK_CHARACTERS, MAX_BLOCKS, Deadline, LimitExceeded
 from parsers.page import Block, Kind, Page
 from parsers.words import clean
 
-_UNSEEN = frozenset(["script", "style", "template", "noscript", "svg", "iframe", "title", "object", "audio", "video"])
 _HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
-_INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp "
-    "small span strike strong sub sup time tt u var wbr".split()
-)
 # Inline elements that sites set side by side as if they were columns. Ex: <span>Global Days</span><span>XXX</span>
 _SIDE_BY_SIDE = frozenset(["span", "label", "strong", "b", "a", "time", "data"])
 _CHROME = frozenset(["header", "footer", "aside"])
-# A cell that holds one of these lays the page out; it is no datum.
-_LAYOUT = ["table", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article"]
+_ROW_GROUPS = frozenset(["thead", "tbody", "tfoot"])
 _MAX_LABEL = 60
 
 
 def read_html(text: str, url: str, deadline: Deadline) -> Page:
-    """The page of an HTML text. Raises `LimitExceeded`, before the tree is built where it can be told by then."""
-    _check_markup(text)
+    """The page of an HTML text. Raises `LimitExceeded`."""
+    tree = Tree(text, deadline)
     deadline.check()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
-        try:
-            # NUL ends the text for libxml2: what follows it would be lost
-            soup = BeautifulSoup(text.replace("\x00", " "), "lxml")
-        except (ParserRejectedMarkup, RecursionError) as error:
-            raise LimitExceeded("nested tags", MAX_DEPTH, str(error) or "too deep") from error
-    deadline.check()
-    reader = _Reader(deadline)
-    reader.visit(soup, chrome=False, within_main=False)
+    reader = _Reader(tree, deadline)
+    reader.visit(tree.root, chrome=False, within_main=False)
     reader.flush("paragraph", chrome=False)
-    title = clean(soup.title.get_text()) if soup.title else ""
+    reader.release_term(chrome=False)
+    title = clean(tree.root.title.get_text()) if tree.root.title else ""
     return Page(url, "html", tuple(reader.blocks), truncated=_is_truncated(text), title=title)
 
 
 class _Reader:
     """Walks the tree in reading order, gathering inline text until a block begins or ends."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, tree: Tree, deadline: Deadline) -> None:
+        self.tree = tree
         self.blocks: list[Block] = []
         self.inline: list[str] = []
         self.tables = 0
@@ -66,43 +44,34 @@ class _Reader:
 
     def visit(self, element: Tag, *, chrome: bool, within_main: bool, kind: Kind = "paragraph") -> None:
         for child in element.children:
-            if isinstance(child, Tag):
-                self.visit_tag(child, chrome=chrome, within_main=within_main, kind=kind)
-            elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+            if not isinstance(child, Tag):
                 self.inline.append(str(child))
-
-    def visit_tag(self, tag: Tag, *, chrome: bool, within_main: bool, kind: Kind) -> None:
-        name = tag.name
-        if name in _UNSEEN:
-            return
-        if name in _INLINE and not _holds_block(tag):
-            if name in _SIDE_BY_SIDE and isinstance(tag.previous_sibling, Tag):
-                self.inline.append(" ")
-            self.inline.append(_inline_text(tag))
-        elif name == "br":
-            self.flush(kind, chrome)
-        else:
-            self.flush(kind, chrome)
-            self.visit_block(tag, chrome=chrome, within_main=within_main, kind=kind)
+            elif child.name in INLINE and not self.tree.holds_block(child):
+                self.inline += _inline(child)
+            elif child.name == "br":
+                self.flush(kind, chrome)
+            elif child.name != "title":
+                self.flush(kind, chrome)
+                self.visit_block(child, chrome=chrome, within_main=within_main, kind=kind)
 
     def visit_block(self, tag: Tag, *, chrome: bool, within_main: bool, kind: Kind) -> None:
         name = tag.name
         within_main = within_main or name in ("main", "article")
         chrome = chrome or name == "nav" or (name in _CHROME and not within_main)
         if name in _HEADINGS:
-            self.append("heading", _inline_text(tag), chrome=chrome)
-        elif name == "table":
-            self.visit_table(tag, chrome=chrome, within_main=within_main)
+            self.append("heading", _text(tag), chrome=chrome)
+        elif name == "table" and (rows := self.data_rows(tag)) is not None:
+            self.read_table(tag, rows, chrome=chrome)
         elif name == "dl":
             self.visit_definitions(tag, chrome=chrome, within_main=within_main)
-        elif name == "dt" and not tag.find(_LAYOUT):
+        elif name == "dt" and not self.tree.lays_out(tag):
             self.release_term(chrome)
-            self.term = clean(_inline_text(tag))
-        elif name == "dd" and self.term is not None and not tag.find(_LAYOUT):
-            self.pair(self.term, _inline_text(tag), chrome=chrome)
-            self.term = None
-        elif pair := _two_parts(tag):
-            self.pair(*pair, chrome=chrome)
+            self.term = clean(_text(tag))
+        elif name == "dd" and self.term is not None and not self.tree.lays_out(tag):
+            term, self.term = self.term, None
+            self.row([term, clean(_text(tag))], self.tables, chrome=chrome)
+        elif pair := self.two_parts(tag):
+            self.row(pair, 0, chrome=chrome)
         else:
             if name == "li":
                 kind = "item"
@@ -111,40 +80,46 @@ class _Reader:
             self.visit(tag, chrome=chrome, within_main=within_main, kind=kind)
             self.flush(kind, chrome)
 
-    def visit_table(self, table: Tag, *, chrome: bool, within_main: bool) -> None:
-        rows = [row for row in table.find_all("tr") if row.find_parent("table") is table]
-        cells = [list(row.find_all(["td", "th"], recursive=False)) for row in rows]
-        has_header = table.find("th") is not None
-        lays_out = table.find("table") is not None or (
-            not has_header and any(cell.find(_LAYOUT) for row in cells for cell in row)
-        )
-        stray = any(t.strip() and not t.find_parent(["td", "th", "caption"]) for t in table.find_all(string=True))
-        if lays_out or stray or not rows:
-            self.visit(table, chrome=chrome, within_main=within_main)
-            self.flush("paragraph", chrome)
-            return
-        if table.caption:
-            self.append("paragraph", _inline_text(table.caption), chrome=chrome)
+    def data_rows(self, table: Tag) -> list[list[Tag]] | None:
+        """The cells of a table of data, row by row; None where it lays the page out, or holds text beside its cells."""
+        rows = _rows(table)
+        if not rows or not self.tree.lays_out(table):
+            return rows or None
+        cells = [cell for row in rows for cell in row if self.tree.lays_out(cell)]
+        is_data = any(cell.name == "th" for row in rows for cell in row) and not any(c.find("table") for c in cells)
+        return rows if is_data or not cells else None
+
+    def read_table(self, table: Tag, rows: list[list[Tag]], *, chrome: bool) -> None:
+        for caption in table.find_all("caption", recursive=False):
+            self.append("paragraph", _text(caption), chrome=chrome)
         self.tables += 1
-        number = self.tables
-        for row in cells:
-            self.row([clean(_inline_text(cell)) for cell in row], number, chrome=chrome)
+        for row in rows:
+            self.row([clean(_text(cell)) for cell in row], self.tables, chrome=chrome)
 
     def visit_definitions(self, tag: Tag, *, chrome: bool, within_main: bool) -> None:
         self.tables += 1
-        outer, self.term = self.term, None
         self.visit(tag, chrome=chrome, within_main=within_main)
         self.flush("paragraph", chrome)
         self.release_term(chrome)
-        self.term = outer
 
     def release_term(self, chrome: bool) -> None:
-        if self.term:
-            self.append("paragraph", self.term, chrome=chrome)
-        self.term = None
+        term, self.term = self.term, None
+        if term:
+            self.append("paragraph", term, chrome=chrome)
 
-    def pair(self, key: str, value: str, *, chrome: bool) -> None:
-        self.row([clean(key), clean(value)], self.tables, chrome=chrome)
+    def two_parts(self, tag: Tag) -> list[str] | None:
+        """Label and value of an element that holds just two leaf blocks.
+
+        Ex: <div><div>Global Days</div><div>XXX - Global Concept Does Not Apply</div></div>
+        """
+        parts = [child for child in tag.children if isinstance(child, Tag) or str(child).strip()]
+        if len(parts) != 2:
+            return None
+        texts = [_text(p) for p in parts if isinstance(p, Tag) and p.name == "div" and not self.tree.holds_block(p)]
+        if len(texts) != 2:
+            return None
+        label, value = map(clean, texts)
+        return [label, value] if 0 < len(label) <= _MAX_LABEL and not label.endswith((".", "!", "?")) else None
 
     def row(self, cells: list[str], table: int, *, chrome: bool) -> None:
         if any(cells):
@@ -161,6 +136,7 @@ class _Reader:
         text = clean(text)
         if not text:
             return
+        self.release_term(chrome)  # what comes before its <dd> parts the two
         if len(self.blocks) >= MAX_BLOCKS:
             raise LimitExceeded("blocks", MAX_BLOCKS, f"more than {MAX_BLOCKS}")
         if len(text) > MAX_BLOCK_CHARACTERS:
@@ -170,88 +146,47 @@ class _Reader:
         self.blocks.append(Block(len(self.blocks), kind, text, cells, table, chrome))
 
 
-def _inline_text(tag: Tag) -> str:
-    """All text that a reader sees inside ``tag``, with a space where a block or a line ends."""
-    parts: list[str] = []
+def _text(tag: Tag) -> str:
+    """All text inside ``tag``, with a space where a block or a line ends."""
+    return "".join(_inline(tag))
+
+
+def _inline(tag: Tag) -> list[str]:
+    parts = [" "] if tag.name in _SIDE_BY_SIDE and isinstance(tag.previous_sibling, Tag) else []
     for child in tag.children:
-        if isinstance(child, Tag):
-            if child.name in _UNSEEN:
-                continue
-            if child.name not in _INLINE:
-                parts += (" ", _inline_text(child), " ")
-            else:
-                if child.name in _SIDE_BY_SIDE and isinstance(child.previous_sibling, Tag):
-                    parts.append(" ")
-                parts.append(_inline_text(child))
-        elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+        if not isinstance(child, Tag):
             parts.append(str(child))
-    return "".join(parts)
+        elif child.name in INLINE:
+            parts += _inline(child)
+        elif child.name != "title":
+            parts += [" ", *_inline(child), " "]
+    return parts
 
 
-def _elements(tag: Tag) -> list[Tag]:
-    return [child for child in tag.children if isinstance(child, Tag)]
+def _rows(table: Tag) -> list[list[Tag]] | None:
+    """The cells of a table (or of a part of it), row by row; None where it holds text outside of its cells."""
+    rows: list[list[Tag]] = []
+    for child in table.children:
+        if not isinstance(child, Tag):
+            if str(child).strip():
+                return None
+        elif child.name in _ROW_GROUPS:
+            group = _rows(child)
+            if group is None:
+                return None
+            rows += group
+        elif child.name == "tr":
+            cells = [cell for cell in child.children if isinstance(cell, Tag) or str(cell).strip()]
+            tags = [cell for cell in cells if isinstance(cell, Tag) and cell.name in ("td", "th")]
+            if len(tags) != len(cells):
+                return None
+            rows.append(tags)
+        elif child.name != "caption" and any(child.stripped_strings):
+            return None
+    return rows
 
 
-def _holds_block(tag: Tag) -> bool:
-    return any(
-        child.name == "br" or (child.name not in _INLINE and child.name not in _UNSEEN) or _holds_block(child)
-        for child in _elements(tag)
-    )
-
-
-def _two_parts(tag: Tag) -> tuple[str, str] | None:
-    """Label and value of an element that holds just two leaf blocks.
-
-    Ex: <div><div>Global Days</div><div>XXX - Global Concept Does Not Apply</div></div>
-    """
-    parts = _elements(tag)
-    if len(parts) != 2 or any(p.name != "div" or _holds_block(p) for p in parts):
-        return None
-    if any(isinstance(c, NavigableString) and c.strip() for c in tag.children):
-        return None
-    label, value = (clean(_inline_text(part)) for part in parts)
-    if not label or len(label) > _MAX_LABEL or label.endswith((".", "!", "?")):
-        return None
-    return label, value
-
-
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
-# Elements whose end tag may be left out, or that have none: they do not nest by being left open.
-_NO_DEPTH = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
-    "option optgroup colgroup html head body".split()
-)
 _CONTAINERS = ("table", "ul", "ol", "dl", "div", "section", "article", "main")
-
-
-def _check_markup(text: str) -> None:
-    """Refuse what would cost the tree builder too much, in one pass over the text."""
-    depth = tags = 0
-    position, end = 0, len(text)
-    no_more_ends = False
-    while match := _TAG.search(text, position):
-        position = match.end()
-        tags += 1
-        if tags > MAX_TAGS:
-            raise LimitExceeded("tags", MAX_TAGS, f"more than {MAX_TAGS}")
-        name = match[2].lower()
-        if not match[1] and name in ("script", "style"):
-            stop = text.find(f"</{name}", position)
-            position = end if stop < 0 else stop
-            continue
-        if name not in _NO_DEPTH:
-            depth = max(0, depth - 1) if match[1] else depth + 1
-            if depth > MAX_DEPTH:
-                raise LimitExceeded("nested tags", MAX_DEPTH, f"more than {MAX_DEPTH}")
-        if not no_more_ends:
-            close = text.find(">", position)
-            no_more_ends = close < 0
-            stop = end if no_more_ends else close
-            # An attribute takes four characters at the least, so shorter tags need no counting.
-            if stop - position > 4 * MAX_TAG_ATTRIBUTES:
-                attributes = text.count("=", position, stop) + len(text[position:stop].split())
-                if attributes > MAX_TAG_ATTRIBUTES:
-                    raise LimitExceeded("attributes of one tag", MAX_TAG_ATTRIBUTES, attributes)
 
 
 def _is_truncated(text: str) -> bool:

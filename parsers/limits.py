@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 
 MAX_BYTES = 5 * 1024 * 1024
-MAX_TAGS = 50_000
-MAX_DEPTH = 200
-MAX_TAG_ATTRIBUTES = 2_000
+MAX_TAGS = 50_000  # comments count too
+MAX_TEXTS = 200_000  # runs of text in HTML: a tag, an entity and a bare "<" end one
+MAX_DEPTH = 150
 MAX_BLOCKS = 20_000
 MAX_BLOCK_CHARACTERS = 100_000
 MAX_RECORDS = 5_000
 MAX_SECONDS = 20.0
+MAX_MEMORY = 400 * 1024 * 1024  # bytes of a process that parses the worst page under these limits: held by tests
 
 
 class LimitExceeded(Exception):

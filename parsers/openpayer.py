@@ -72,8 +72,7 @@ class _Found:
     payers: list[str] = field(default_factory=list)
     announced: str | None = None  # what the last heading said of the table to come
     tables: list[tuple[str, Block]] = field(default_factory=list)  # table name and last block of each
-    coding: int = 0  # blocks under Coding Specifications
-    last: Block | None = None
+    last: Block | None = None  # last block under Coding Specifications that the layout knows
 
     def attribute(self, name: str, value: str) -> Attribute:
         self.ordinals[name] += 1
@@ -86,7 +85,6 @@ def read(reading: Reading) -> Coverage:
     blocks = [b for b in reading.page.blocks if not b.chrome]
     for position, block in enumerate(blocks):
         if block.index not in found.used:
-            found.last = block
             _read_block(reading, found, blocks, position)
     for section, prose in found.prose.items():
         claim_prose(reading, section, prose)
@@ -109,7 +107,6 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
         else:
             reading.set_aside(block, "page_title")
     elif found.state == "coding":
-        found.coding += 1
         _read_coding(reading, found, blocks, position)
     elif found.state not in ("top", "specifications") and not _claim_facts(reading, found, blocks, position):
         _read_prose(reading, found, blocks, position)
@@ -118,7 +115,7 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
 def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: int) -> None:
     block = blocks[position]
     text = " ".join(filter(None, block.parts))
-    absent = [sentence for sentence in sentences(text) if says_absent(sentence)]
+    absent = _absent(reading, block)
     if absent and absent == sentences(text):
         reading.claim(block, found.attribute("not_available", text))
         return
@@ -127,9 +124,8 @@ def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: 
     if _is_label(block) and following and _is_paragraph(following):
         paragraph = Paragraph((f"{text.rstrip(': ')}: {following.text}",), (block, following))
         text = paragraph.texts[0]
-        absent = [sentence for sentence in sentences(following.text) if says_absent(sentence)]
+        absent = _absent(reading, following)
         found.used.add(following.index)
-        found.last = following
     attributes = [found.attribute("not_available", sentence) for sentence in absent]
     if found.state in ("summary", "overview"):
         attributes += [found.attribute("payer", payer) for payer in _payers(text) if payer not in found.payers]
@@ -142,6 +138,15 @@ def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: 
     else:
         section = "clinical_context" if found.state == "context" else found.state
         found.prose.setdefault(section, []).append(paragraph)
+
+
+def _absent(reading: Reading, block: Block) -> list[str]:
+    """Sentences that say that something is absent; none where the page may have been cut inside them."""
+    page = reading.page
+    may_be_cut = block is page.blocks[-1] and (page.form == "text" or page.truncated)
+    if may_be_cut and not block.text.endswith((".", "!", "?")):
+        return []
+    return [sentence for sentence in sentences(" ".join(filter(None, block.parts))) if says_absent(sentence)]
 
 
 def _is_label(block: Block) -> bool:
@@ -174,7 +179,6 @@ def _claim_facts(reading: Reading, found: _Found, blocks: list[Block], position:
         facts = [fact for value in values for fact in _fact(found, block.text, value.text)]
         reading.claim([block, *values], facts, table="attributes")
         found.used.update(value.index for value in values)
-        found.last = values[-1] if values else block
         return True
     if len(block.cells) == 2 and _FACT_ALONE.fullmatch(block.cells[0]):
         reading.claim(block, _fact(found, *block.cells), table="attributes")
@@ -222,44 +226,43 @@ def _read_coding(reading: Reading, found: _Found, blocks: list[Block], position:
         found.last = [block, *rows][-1]
         found.tables.append((table_of(kind), found.last))
         found.used.update(row.index for row in rows)
-        found.announced = None
-    elif says_absent(block.text):
+        found.announced = None if rows else kind
+    elif _absent(reading, block):
         reading.claim(block, found.attribute("not_available", block.text))
+        found.last, found.announced = block, None
     elif kind := kind_of_heading(block.text):
-        found.announced = kind
+        found.last, found.announced = block, kind
         reading.set_aside(block, "table_heading")
 
 
 def _coverage(reading: Reading, found: _Found) -> Coverage:
     page = reading.page
     ends_whole = page.form == "html" and not page.truncated
-    cut_tables = {t for t, last in found.tables if last.cut or (page.truncated and last is found.last)}
-    reached = {"overview", "specifications", "context", "coding"} & found.seen
-    overview_whole = "overview" in found.seen and (ends_whole or bool(reached - {"overview"}))
-    coding_whole = "coding" in found.seen and (ends_whole or (found.coding > 0 and not page.truncated))
+    ending = next((b for b in reversed(page.blocks) if not b.chrome), None)
+    cut_tables = {name for name, last in found.tables if last.cut or (page.truncated and last is ending)}
+    modifiers = [last for name, last in found.tables if name == "modifiers"]
+    after_overview = {"specifications", "context", "coding"} & found.seen
+    overview_whole = "overview" in found.seen and (ends_whole or bool(after_overview))
+    # A text is whole where a table's row or a sentinel ends it: a heading or a header leads to more.
+    text_whole = not page.truncated and found.last is ending and found.announced is None
+    coding_whole = "coding" in found.seen and (ends_whole or (page.form == "text" and text_whole))
+    modifiers_whole = coding_whole or (bool(modifiers) and modifiers[-1] is not found.last)
     whole = {
         "descriptors": overview_whole and found.titles > 0,
         "attributes": overview_whole,
         "narratives": "context" in found.seen and ("coding" in found.seen or ends_whole),
-        "modifiers": (coding_whole or _followed(found, "modifiers")) and "modifiers" not in cut_tables,
+        "modifiers": modifiers_whole and "modifiers" not in cut_tables,
         "related_codes": coding_whole and "related_codes" not in cut_tables,
     }
-    tables_seen = {table for table, _ in found.tables}
-    reasons = []
-    for table, is_whole in whole.items():
-        if not is_whole and table == "related_codes" and "modifiers" in cut_tables:
-            continue  # what stands after the cut is the cut's doing
-        if not is_whole:
-            reasons.append(f"{table} {'cut off' if table in cut_tables | tables_seen or page.truncated else 'missing'}")
+    tables_seen = cut_tables | {name for name, _ in found.tables}
+    reasons = [
+        f"{table} {'cut off' if table in tables_seen or page.truncated else 'missing'}"
+        for table, is_whole in whole.items()
+        # what stands after a cut in the modifiers is the cut's doing
+        if not is_whole and not (table == "related_codes" and "modifiers" in cut_tables)
+    ]
     cut = page.truncated or (page.form == "text" and not coding_whole)
     return Coverage(tuple(sorted(t for t, is_whole in whole.items() if is_whole)), tuple(reasons), cut)
-
-
-def _followed(found: _Found, table: str) -> bool:
-    """Whether something of the page stands after the last of these tables."""
-    return any(name == table and last is not found.last for name, last in found.tables[-1:]) or any(
-        name == table for name, _ in found.tables[:-1]
-    )
 
 
 SOURCE = Source(

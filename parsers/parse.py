@@ -17,6 +17,7 @@ from parsers.recognise import SOURCES, recognise, source_of
 from parsers.records import Outcome, ParseResult
 from parsers.source import NotContent, Source
 from parsers.text_blocks import read_text
+from parsers.words import clean
 
 # The version of the steps before a source's parser: raise it when a page may be recognised or identified otherwise.
 _READER_VERSION = 1
@@ -54,7 +55,7 @@ def parse(payload: bytes, url: str) -> ParseResult:
     except Undecodable as error:
         return _empty(url, "rejected", str(error), source, page)
     except Exception as error:
-        reason = f"the parser raised {type(error).__name__}: {error}"[:500]
+        reason = clean(f"the parser raised {type(error).__name__}: {error}")[:500]
         return _empty(url, "failed", reason, source, page, trace=traceback.format_exc())
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
-from parsers.page import Page, Reading
+from parsers.page import Reading
 from parsers.records import Outcome
-from parsers.words import fold
 
 
 class NotContent(Exception):
@@ -48,15 +48,19 @@ class Source:
     enough_marks: int = 2
     elsewhere: tuple[str, ...] = ()
 
-    def marks_on(self, page: Page) -> int:
-        """How many different marks of this source the page shows."""
-        return count_marks(self.marks, page)
+    def marks_on(self, texts: Iterable[str]) -> int:
+        """How many different marks of this source begin one of the folded ``texts``."""
+        return _different(self.marks, texts)
 
-    def is_elsewhere(self, page: Page) -> bool:
-        return bool(self.elsewhere) and count_marks(self.elsewhere, page) == len(self.elsewhere)
+    def is_elsewhere(self, texts: Iterable[str]) -> bool:
+        return bool(self.elsewhere) and _different(self.elsewhere, texts) == len(self.elsewhere)
 
 
-def count_marks(marks: tuple[str, ...], page: Page) -> int:
-    """How many of ``marks`` begin a block or a cell of the page."""
-    texts = [fold(part[:200]) for block in page.blocks for part in block.parts]
-    return sum(any(re.match(mark, text) for text in texts) for mark in marks)
+def _different(marks: tuple[str, ...], texts: Iterable[str]) -> int:
+    return len({match.lastindex for match in map(_any_of(marks).match, texts) if match})
+
+
+@cache
+def _any_of(marks: tuple[str, ...]) -> re.Pattern[str]:
+    # A mark holds no groups of its own: `lastindex` tells which one matched.
+    return re.compile("|".join(f"({mark})" for mark in marks))

@@ -10,14 +10,14 @@ from parsers.limits import MAX_BLOCK_CHARACTERS, MAX_BLOCKS, Deadline, LimitExce
 from parsers.page import Block, Kind, Page
 from parsers.words import clean
 
-# Ex: "---|---|---|", "|---|---|---|", "| :--- | ---: |"
-_RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?")
+# Ex: "---|---|---|", "|---|---|---|", "| :--- | ---: |", and one cut short: "---|---|-"
+_RULE = re.compile(r"\|? ?:?-+:? ?(?:\| ?:?-+:? ?)*\|?")
 # Ex: "-----", "* * *", "____"
 _LINE = re.compile(r"(?:[-_=]{3,}|\*(?: ?\*){2,})")
 # Ex: "- Service type: x", "• Term text", "*" alone on its line
 _BULLET = re.compile(r"[-*•‣◦▪●·](?:\s+(?P<text>.*))?")
 # Ex: "## Clinical Context"
-_HEADING = re.compile(r"#{1,6}\s+(?P<text>.*?)\s*#*")
+_HEADING = re.compile(r"#{1,6} (?P<text>.*)")
 # Ex, in Markdown files alone: "**Headline:** text", "[Coding tools](/tools)"
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_]{1,200})(?<=\S)\1")
 _LINK = re.compile(r"!?\[([^\[\]]{1,300})\]\([^()\s]{1,500}\)")
@@ -28,12 +28,15 @@ def read_text(text: str, url: str, deadline: Deadline) -> Page:
     """The page of a text extract, one block a line. Raises `LimitExceeded`."""
     reader = _Reader(deadline, markdown=url.split("#")[0].lower().endswith(".md"))
     # Not str.splitlines: a form feed or U+2028 inside a line is no new line to those who wrote it.
-    lines = [clean(line) for line in re.split(r"\r\n|\r|\n", text)]
+    lines = [clean(line) for line in re.split(r"\r\n|\r|\n", text.rstrip())]
+    longest = max(map(len, lines))
+    if longest > MAX_BLOCK_CHARACTERS:
+        raise LimitExceeded("characters in one line", MAX_BLOCK_CHARACTERS, longest)
     reader.read(lines)
     blocks = tuple(reader.blocks)
     if blocks and blocks[-1].cells and reader.ends_cut(blocks):
         blocks = (*blocks[:-1], replace(blocks[-1], cut=True))
-    return Page(url, "text", blocks, truncated=bool(blocks and blocks[-1].cut))
+    return Page(url, "text", blocks, truncated=reader.open_bar or bool(blocks and blocks[-1].cut))
 
 
 class _Reader:
@@ -44,6 +47,7 @@ class _Reader:
         self.table = 0
         self.columns = 0  # of the current table, once its rule was seen
         self.in_table = False
+        self.open_bar = False  # the text ends with the bar that opens a row
         self.closing: dict[int, list[bool]] = {}  # table -> whether each of its lines ends in a bar
 
     def read(self, lines: list[str]) -> None:
@@ -68,7 +72,7 @@ class _Reader:
             elif _LINE.fullmatch(line):
                 continue
             elif match := _HEADING.fullmatch(line):
-                self.add("heading", match["text"])
+                self.add("heading", match["text"].rstrip("# "))
             else:
                 self.add("item" if bullet else "paragraph", line)
             bullet = False
@@ -82,6 +86,7 @@ class _Reader:
             cells.append(lines[position])
             position += 2
         if not cells:
+            self.open_bar = position == len(lines)
             return position
         columns = len(cells)
         after = lines[position] if position < len(lines) else ""
@@ -120,7 +125,7 @@ class _Reader:
             self.in_table = True
         self.closing.setdefault(self.table, []).append(closed)
         kind: Kind = "pair" if len(cells) == 2 else "row"
-        self.append(kind, " | ".join(cells), tuple(cells), self.table)
+        self.append(kind, clean(" | ".join(cells)), tuple(cells), self.table)
 
     def add(self, kind: Kind, text: str) -> None:
         self.in_table, self.columns = False, 0

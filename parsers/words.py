@@ -24,10 +24,10 @@ _FOLD = {**_HYPHENS, **_QUOTES, **_MARKS}
 
 def clean(text: str) -> str:
     """NFC, white space runs to one space, invisible and control characters gone; all else as written."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
     if not text.isprintable():  # a fast way out: most text needs no table
         text = text.translate(_TABLE)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)  # last: an invisible character may part a letter from its accent
     return " ".join(text.split())
 
 
