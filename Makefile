@@ -10,12 +10,13 @@ HOME_DIR ?= data
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# The lock names all that is needed, for each Python: nothing is left to resolve (--no-deps).
 # The stamp, not the folder, is the target: an install that was cut off is done again.
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cptflow needs Python 3.11 to 3.13; {sys.executable} is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12 ...")'
 	@echo "Installing into $(VENV), once. It takes a minute or two."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -48,16 +49,12 @@ bench: .venv     ## measure every step, into docs/performance.md
 serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data
 	$(BIN)/cptflow serve --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples
 
-# With extras: pip would look past a pin for a package that another one asks for with an extra. Without lxml's, whose
-# two spellings confuse pip 23.
-LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header pyproject.toml
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 
 lock: .venv      ## resolve the lock files again
 	$(BIN)/pip install --quiet uv
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -o requirements-dev.lock
-	sed -i.old 's/^lxml\[html-clean\]==/lxml==/' requirements.lock requirements-dev.lock
-	rm requirements.lock.old requirements-dev.lock.old
 
 clean:           ## remove .venv, caches and ./data
 	rm -rf $(VENV) $(HOME_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,12 +12,15 @@ from parsers.records import Action, HistoryEvent, ParseWarning
 from parsers.words import fold
 
 _HEADERS = (["date", "action", "notes"], ["date", "action", "note"])
+_MAX_HEADER = 60  # characters
 _ACTIONS: dict[str, Action] = {"added": "added", "changed": "changed", "deleted": "deleted"}
 # Ex: "2023-01-01 Added Code added." where an extract lost the bars
 _LINE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\s+(Added|Changed|Deleted)\b\s*(.*)", re.IGNORECASE)
 
 
 def is_history_header(block: Block) -> bool:
+    if len(block.text) > _MAX_HEADER:
+        return False
     return ([fold(cell) for cell in block.cells if cell] or fold(block.text).split()) in _HEADERS
 
 

@@ -12,6 +12,9 @@ from parsers.vocabulary import INDICATOR_LABELS, read_indicator
 from parsers.words import fold
 
 
+_MAX_LABEL = 60  # characters
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledValue:
     """A label with its value, and the blocks that say so."""
@@ -33,7 +36,7 @@ class Labels:
 
     def named(self, text: str) -> str | None:
         """The label that ``text`` is, or None."""
-        return self._labels.get(fold(text))
+        return self._labels.get(fold(text)) if len(text) <= _MAX_LABEL else None
 
     def in_cells(self, block: Block) -> list[LabelledValue] | None:
         """Labels and values of a row ``Label | value | Label | value``; None where its cells are anything else."""
