@@ -210,10 +210,9 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     page = reading.page
     is_text = page.form == "text"
     ends_whole = found.closed or not (is_text or page.truncated)
-    ending = next((b for b in reversed(page.blocks) if not b.chrome), None)
     last_pair = found.pairs[-1].blocks[-1] if found.pairs else None
     pairs_whole = last_pair is not None and (ends_whole or last_pair is not found.last)
-    history_whole = _is_history_whole(reading, found, ends_whole, ending)
+    history_whole = _is_history_whole(reading, found, ends_whole)
     prose_whole = (bool(found.pairs) or ends_whole) and not found.gates
     # An extract that dropped the counter dropped the banner beside it; some drop the banner alone.
     says_deleted = bool(found.history) and action_of(found.history[0]) == "deleted"  # newest first
@@ -221,7 +220,7 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     top_whole = top_seen and (ends_whole or found.state != "top")
     whole = {
         "narratives": prose_whole,
-        "notices": prose_whole or (found.notices >= 2 and found.notice is not ending),
+        "notices": prose_whole or (found.notices >= 2 and found.notice is not page.ending),
         # The descriptors come first: an indicator after them shows that they are whole.
         "descriptors": pairs_whole or any(pair.label not in DESCRIPTOR_LABELS for pair in found.pairs),
         "indicators": pairs_whole,
@@ -239,12 +238,13 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     return Coverage(tuple(sorted(t for t, is_whole in whole.items() if is_whole)), reasons, cut)
 
 
-def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool, ending: Block | None) -> bool:
+def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool) -> bool:
+    page = reading.page
     last = found.history[-1] if found.history else found.history_header
     if last is None or ends_whole or last is not found.last:
         return last is not None
     # Nothing known follows. A row cut before its first bar is a block that nobody knows. Ex: "2023-01"
-    if not found.history or last is not ending or reading.page.form == "html" or reading.page.truncated:
+    if not found.history or last is not page.ending or page.form == "html" or page.truncated:
         return False
     if found.history_header and len(last.cells) < len(found.history_header.cells):
         return False

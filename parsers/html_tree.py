@@ -64,11 +64,11 @@ class _SeenBuilder(LXMLTreeBuilder):
         assert self.soup is not None
         assert isinstance(tag, str)
         self.count_tag()
+        if len(self.soup.tagStack) + self.unseen > MAX_DEPTH:
+            raise LimitExceeded("nested tags", MAX_DEPTH, f"more than {MAX_DEPTH}")
         if self.unseen or tag in _UNSEEN:
             self.unseen += 1
             return
-        if len(self.soup.tagStack) + self.unseen > MAX_DEPTH:
-            raise LimitExceeded("nested tags", MAX_DEPTH, f"more than {MAX_DEPTH}")
         if tag not in INLINE:
             self.note(self.block_holders)
         if tag in _LAYOUT:

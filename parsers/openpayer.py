@@ -143,7 +143,7 @@ def _read_prose(reading: Reading, found: _Found, blocks: list[Block], position: 
 def _absent(reading: Reading, block: Block) -> list[str]:
     """Sentences that say that something is absent; none where the page may have been cut inside them."""
     page = reading.page
-    may_be_cut = block is page.blocks[-1] and (page.form == "text" or page.truncated)
+    may_be_cut = block is page.ending and (page.form == "text" or page.truncated)
     if may_be_cut and not block.text.endswith((".", "!", "?")):
         return []
     return [sentence for sentence in sentences(" ".join(filter(None, block.parts))) if says_absent(sentence)]
@@ -238,13 +238,12 @@ def _read_coding(reading: Reading, found: _Found, blocks: list[Block], position:
 def _coverage(reading: Reading, found: _Found) -> Coverage:
     page = reading.page
     ends_whole = page.form == "html" and not page.truncated
-    ending = next((b for b in reversed(page.blocks) if not b.chrome), None)
-    cut_tables = {name for name, last in found.tables if last.cut or (page.truncated and last is ending)}
+    cut_tables = {name for name, last in found.tables if last.cut or (page.truncated and last is page.ending)}
     modifiers = [last for name, last in found.tables if name == "modifiers"]
     after_overview = {"specifications", "context", "coding"} & found.seen
     overview_whole = "overview" in found.seen and (ends_whole or bool(after_overview))
     # A text is whole where a table's row or a sentinel ends it: a heading or a header leads to more.
-    text_whole = not page.truncated and found.last is ending and found.announced is None
+    text_whole = not page.truncated and found.last is page.ending and found.announced is None
     coding_whole = "coding" in found.seen and (ends_whole or (page.form == "text" and text_whole))
     modifiers_whole = coding_whole or (bool(modifiers) and modifiers[-1] is not found.last)
     whole = {

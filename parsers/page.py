@@ -45,6 +45,11 @@ class Page:
     truncated: bool = False
     title: str = ""
 
+    @property
+    def ending(self) -> Block | None:
+        """The last block of the content: where the page ends inside it, it was cut off there."""
+        return next((block for block in reversed(self.blocks) if not block.chrome), None)
+
 
 @dataclass(frozen=True, slots=True)
 class _Claim:

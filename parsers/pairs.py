@@ -11,7 +11,6 @@ from parsers.records import Descriptor, DescriptorKind, Indicator, ParseWarning
 from parsers.vocabulary import INDICATOR_LABELS, read_indicator
 from parsers.words import fold
 
-
 _MAX_LABEL = 60  # characters
 
 

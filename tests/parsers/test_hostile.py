@@ -22,6 +22,7 @@ _SECONDS = 5.0  # of a processor, for the worst page: a quarter of what the time
 _QUICK = [
     "nested past stray end tags",
     "nested in an ignored script",
+    "nested pictures with stray end tags",
     "comments",
     "a million attributes behind a quoted end",
     "wrapped tables",
