@@ -60,6 +60,7 @@ class _Found:
     counter: bool = False
     banners: int = 0
     headings: bool = False
+    promised: bool = False  # a heading or a notice that prose follows
     gates: int = 0
     closed: bool = False
 
@@ -87,7 +88,7 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
     before, found.last = found.last, block
     if rule := _rule(found, block):
         reading.set_aside(block, rule)
-    elif _BANNER.fullmatch(block.text):
+    elif found.state == "top" and _BANNER.fullmatch(block.text):  # a history's note may say the same
         _claim_banner(reading, found, block)
     elif notice := read_notice(block.text, found.notices + 1):
         if found.pairs:
@@ -97,8 +98,10 @@ def _read_block(reading: Reading, found: _Found, blocks: list[Block], position: 
             found.notice = block
             reading.claim(block, notice)
             found.state = "sections" if fold(notice.holder) == "coding ahead" else "description"
+            found.promised = found.promised or found.state == "sections"
     elif not block.cells and key in _HEADINGS and not found.pairs:
         found.state, found.headings = _HEADINGS[key], True
+        found.promised = found.promised or found.state != "official"
         reading.set_aside(block, "section_heading")
     elif is_history_header(block):
         found.history_header = block
@@ -219,7 +222,7 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     top_seen = not is_text or found.banners > 0 or (found.counter and not says_deleted)
     top_whole = top_seen and (ends_whole or found.state != "top")
     whole = {
-        "narratives": prose_whole,
+        "narratives": prose_whole and (bool(found.prose) or not found.promised),
         "notices": prose_whole or (found.notices >= 2 and found.notice is not page.ending),
         # The descriptors come first: an indicator after them shows that they are whole.
         "descriptors": pairs_whole or any(pair.label not in DESCRIPTOR_LABELS for pair in found.pairs),
@@ -231,7 +234,7 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     cut = page.truncated or (is_text and not found.closed and not (pairs_whole and history_whole))
     seen = {"narratives": True, "indicators": bool(found.pairs), "history_events": found.history_header is not None}
     reasons = tuple(
-        f"{table} {'missing' if not is_seen else 'cut off' if cut else 'behind a login'}"
+        f"{table} {'cut off' if is_seen and cut else 'behind a login' if is_seen and found.gates else 'missing'}"
         for table, is_seen in seen.items()
         if not whole[table]
     )
@@ -279,5 +282,6 @@ SOURCE = Source(
         r"register to view content",
     ),
     read=read,
+    never_empty=("descriptors", "history_events", "indicators"),
     elsewhere=(r"last updated\b", r"quick reference\b"),
 )

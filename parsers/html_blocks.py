@@ -21,7 +21,8 @@ _MAX_LABEL = 60
 
 def read_html(text: str, url: str, deadline: Deadline) -> Page:
     """The page of an HTML text. Raises `LimitExceeded`."""
-    tree = Tree(text, deadline)
+    # A page cut right after "<" ends in a tag, but the tree would hold a text there, beside the cells of a table.
+    tree = Tree(re.sub(r"</?\Z", "", text), deadline)
     deadline.check()
     reader = _Reader(tree, deadline)
     reader.visit(tree.root, chrome=False, within_main=False)
@@ -57,7 +58,7 @@ class _Reader:
     def visit_block(self, tag: Tag, *, chrome: bool, within_main: bool, kind: Kind) -> None:
         name = tag.name
         within_main = within_main or name in ("main", "article")
-        chrome = chrome or name == "nav" or (name in _CHROME and not within_main)
+        chrome = chrome or name in ("nav", "noscript") or (name in _CHROME and not within_main)
         if name in _HEADINGS:
             self.append("heading", _text(tag), chrome=chrome)
         elif name == "table" and (rows := self.data_rows(tag)) is not None:
@@ -192,7 +193,7 @@ _CONTAINERS = ("table", "ul", "ol", "dl", "div", "section", "article", "main")
 def _is_truncated(text: str) -> bool:
     """Whether the markup shows that the page was cut off: its end tags are missing, or it ends inside a tag."""
     lower = text.lower()
-    if re.search(r"<[a-z/!][^<>]*\Z", lower[-4000:]):
+    if re.search(r"<(?:[a-z/!][^<>]*)?\Z", lower[-4000:]):
         return True
     for name in ("html", "body"):
         if f"<{name}" in lower:

@@ -15,7 +15,7 @@ INLINE = frozenset(
     "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp "
     "small span strike strong sub sup time tt u var wbr".split()
 )
-_UNSEEN = frozenset("script style template noscript svg iframe object audio video meta link base img input".split())
+_UNSEEN = frozenset("script style template svg iframe object audio video meta link base img input".split())
 # An element that holds one of these lays the page out; it is no datum.
 _LAYOUT = frozenset("table ul ol dl h1 h2 h3 h4 h5 h6 section article".split())
 _PIECE = 16_384  # characters: libxml2 reads a piece to its end even after a limit was raised

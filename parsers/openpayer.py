@@ -242,14 +242,17 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     modifiers = [last for name, last in found.tables if name == "modifiers"]
     after_overview = {"specifications", "context", "coding"} & found.seen
     overview_whole = "overview" in found.seen and (ends_whole or bool(after_overview))
-    # A text is whole where a table's row or a sentinel ends it: a heading or a header leads to more.
-    text_whole = not page.truncated and found.last is page.ending and found.announced is None
-    coding_whole = "coding" in found.seen and (ends_whole or (page.form == "text" and text_whole))
+    # A section is whole where a table's row or a sentinel ends it: a heading or a header leads to more.
+    told = found.last is not None and found.announced is None
+    text_whole = page.form == "text" and not page.truncated and found.last is page.ending
+    coding_whole = told and (ends_whole or text_whole)
     modifiers_whole = coding_whole or (bool(modifiers) and modifiers[-1] is not found.last)
     whole = {
-        "descriptors": overview_whole and found.titles > 0,
+        "descriptors": overview_whole and found.titles > 0 and found.overview,
         "attributes": overview_whole,
-        "narratives": "context" in found.seen and ("coding" in found.seen or ends_whole),
+        "narratives": (bool(found.prose) or found.ordinals["not_available"] > 0)
+        and "context" in found.seen
+        and ("coding" in found.seen or ends_whole),
         "modifiers": modifiers_whole and "modifiers" not in cut_tables,
         "related_codes": coding_whole and "related_codes" not in cut_tables,
     }
@@ -276,4 +279,5 @@ SOURCE = Source(
         r"coding specifications$",
     ),
     read=read,
+    never_empty=("descriptors",),
 )

@@ -92,6 +92,10 @@ class Reading:
         """Leave ``block`` out of the records, for a reason with a name."""
         self._set_aside[block.index] = rule
 
+    def tells(self, table: str) -> bool:
+        """Whether a claim makes a row of ``table``, or warns of one."""
+        return any(table in claim.tables and (claim.records or claim.warnings) for claim in self._claims)
+
     def leave_unmapped(self, block: Block) -> None:
         """List ``block`` as unmapped whatever else claims it: a record does not hold all of its words."""
         self._unmapped.add(block.index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 import zlib
+from dataclasses import replace
 from http import HTTPStatus
 
 from parsers import limits
@@ -15,7 +16,7 @@ from parsers.limits import Deadline, LimitExceeded
 from parsers.page import Page, Reading
 from parsers.recognise import SOURCES, recognise, source_of
 from parsers.records import Outcome, ParseResult
-from parsers.source import NotContent, Source
+from parsers.source import Coverage, NotContent, Source
 from parsers.text_blocks import read_text
 from parsers.words import clean
 
@@ -67,7 +68,7 @@ def _read(page: Page, source: Source, deadline: Deadline) -> ParseResult:
     if identity.code is None:
         raise NotContent("unidentified", "no code in the address, a sidecar, a heading, the prose or the file name")
     reading = Reading(page, identity.code, deadline)
-    coverage = source.read(reading)
+    coverage = _without_shells(source, reading, source.read(reading))
     settled = reading.settle(coverage.tables)
     return ParseResult(
         url=page.url,
@@ -87,6 +88,23 @@ def _read(page: Page, source: Source, deadline: Deadline) -> ParseResult:
         warnings=settled.warnings,
         set_aside_rules=settled.rules,
     )
+
+
+def _without_shells(source: Source, reading: Reading, coverage: Coverage) -> Coverage:
+    """``coverage`` without tables that are empty where no whole page has them so.
+
+    Raises `NotContent` for a shell: the source's marks are there, and none of what they stand for. What such a page
+    does not show is no news (law 3).
+    """
+    empty = [table for table in source.never_empty if table in coverage.tables and not reading.tells(table)]
+    tables = tuple(table for table in coverage.tables if table not in empty)
+    if not set(tables) & set(source.never_empty):
+        if not coverage.cut:
+            raise NotContent(
+                "layout_changed", f"the marks of {source.name} are there, and nothing of a code under them"
+            )
+        tables = tuple(table for table in tables if reading.tells(table))
+    return replace(coverage, tables=tables, reasons=(*coverage.reasons, *(f"{table} empty" for table in empty)))
 
 
 def _empty(

@@ -37,7 +37,8 @@ class Source:
 
     ``marks`` are patterns for the beginning of a folded block or cell (``words.fold``): a page that shows
     ``enough_marks`` different ones is of this source, whatever its host. ``elsewhere``: marks that together show
-    another layout of the same hosts, which nobody reads yet.
+    another layout of the same hosts, which nobody reads yet. ``never_empty``: tables that no whole page leaves without
+    a row, so that an empty shell of a page is not taken for news.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Source:
     read: Callable[[Reading], Coverage]
     enough_marks: int = 2
     elsewhere: tuple[str, ...] = ()
+    never_empty: tuple[str, ...] = ()
 
     def marks_on(self, texts: Iterable[str]) -> int:
         """How many different marks of this source begin one of the folded ``texts``."""

@@ -6,17 +6,15 @@ import dataclasses
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 from html.parser import HTMLParser
 
-from parsers.codes import identify
 from parsers.decode import decode
 from parsers.html_blocks import read_html
 from parsers.limits import Deadline
-from parsers.page import Block, Page, Reading, Settled
+from parsers.page import Block, Page, Reading
 from parsers.parse import _is_html
 from parsers.recognise import recognise
-from parsers.records import Record
+from parsers.records import ParseResult, Record
 from parsers.text_blocks import read_text
 
 
@@ -26,27 +24,14 @@ def read_page(payload: bytes, url: str) -> Page:
     return (read_html if _is_html(text) else read_text)(text, url, Deadline())
 
 
-@dataclass(frozen=True)
-class Account:
-    """The blocks of a page that a source's parser read, by what became of them."""
-
-    page: Page
-    settled: Settled
-    covered: tuple[str, ...]
-    claimed: tuple[Block, ...]
-
-
-def account(payload: bytes, url: str) -> Account:
-    """Read a page of a known source once more, and keep which blocks were claimed: a `ParseResult` only counts them."""
-    page = read_page(payload, url)
-    source, code = recognise(page), identify(page).code
-    assert code is not None
-    reading = Reading(page, code)
-    coverage = source.read(reading)
-    settled = reading.settle(coverage.tables)
-    claims = [claim for claim in reading._claims if claim.tables <= set(coverage.tables)]
-    claimed = {block.index for claim in claims for block in claim.blocks} - {block.block for block in settled.unmapped}
-    return Account(page, settled, coverage.tables, tuple(b for b in page.blocks if b.index in claimed))
+def claimed_blocks(result: ParseResult, page: Page) -> tuple[Block, ...]:
+    """The blocks that the records of a good result were made of: a `ParseResult` only counts them."""
+    assert result.code is not None
+    reading = Reading(page, result.code)
+    recognise(page).read(reading)
+    claims = [claim for claim in reading._claims if claim.tables <= set(result.covered_tables)]
+    claimed = {block.index for claim in claims for block in claim.blocks} - {block.block for block in result.unmapped}
+    return tuple(block for block in page.blocks if block.index in claimed)
 
 
 # Words that a claimed block may hold and its record not: the labels, since a column or a kind stands for them.
@@ -90,7 +75,7 @@ def _text_of(record: Record) -> str:
 class _Seen(HTMLParser):
     """The characters of a page's text in reading order, by the parser of the standard library."""
 
-    UNSEEN = frozenset("script style template noscript svg iframe title object audio video".split())
+    UNSEEN = frozenset("script style template svg iframe title object audio video".split())
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

@@ -162,7 +162,7 @@ _NOISE = st.sampled_from(
 _BROKEN = st.sampled_from(["<svg>", "</svg>", "<script>", "<!--", "<", ">", "<a b='", "<![CDATA[", "<style>"])
 
 
-_OPAQUE = re.compile(rb"(?s)<(script|style|svg)\b.*?</\1>|<!--.*?-->|<\?.*?>|/\*<!\[CDATA\[.*?\]\]>\*/")
+_OPAQUE = re.compile(rb"(?s)<(script|style|svg|noscript)\b.*?</\1>|<!--.*?-->|<\?.*?>|/\*<!\[CDATA\[.*?\]\]>\*/")
 
 
 @st.composite

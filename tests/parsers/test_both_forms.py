@@ -34,8 +34,8 @@ _PAIRS = st.fixed_dictionaries(
 _LABELS = ["Short Descr", "Medium Descr", "Long Descr", *INDICATOR_LABELS]
 # Newest first; a text whose code is deleted and that shows no banner does not tell whether the page had one.
 _HISTORY = st.lists(
-    st.tuples(_DATES, st.sampled_from(["Added", "Changed", "Deleted", "Moved"]), _PHRASE), max_size=4
-).filter(lambda rows: not rows or rows[0][1] != "Deleted")
+    st.tuples(_DATES, st.sampled_from(["Added", "Changed", "Deleted", "Moved"]), _PHRASE), min_size=1, max_size=4
+).filter(lambda rows: rows[0][1] != "Deleted")
 _MODIFIERS = st.lists(st.tuples(st.sampled_from(["25", "59", "TC", "26"]), _PHRASE, _PHRASE), min_size=1, max_size=4)
 _RELATED = st.lists(st.tuples(st.sampled_from(["99213", "0001U", "G0008"]), _PHRASE), min_size=1, max_size=3)
 

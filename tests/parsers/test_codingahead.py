@@ -57,6 +57,13 @@ def test_lines_that_are_no_banner(line: str):
     assert line in [block.text for block in result.unmapped] or result.set_aside_rules
 
 
+def test_a_banner_stands_at_the_top_and_the_same_words_elsewhere_are_none():
+    result = _parse(_COUNTER + _AMA + "Code deleted, see 0749T\n" + _OWN + _PAIRS + _HISTORY + "Code deleted.\n")
+    assert not _related(result)
+    assert not [r for r in result.records if isinstance(r, Attribute)]
+    assert "Code deleted, see 0749T" in [r.text for r in result.records if isinstance(r, Narrative)]
+
+
 @pytest.mark.parametrize(
     ("paragraphs", "sections"),
     [
@@ -92,7 +99,7 @@ def test_sections_without_headings_go_by_number_or_by_lead_words(paragraphs: lis
         (_AMA + _PAIRS + _HISTORY.splitlines()[0], "descriptors indicators narratives notices"),
         (_AMA + _PAIRS + _HISTORY + "2020-01", "descriptors indicators narratives notices"),
         (_AMA + _PAIRS + _HISTORY + "An unknown line", "descriptors indicators narratives notices"),
-        (_AMA + "Short Descr | Synthetic |\nAn unknown line", "narratives notices"),
+        (_AMA + "Short Descr | Synthetic |\nAn unknown line", "notices"),
         (_AMA + "Synthetic prose.\n" + _OWN + "Synthetic prose", "notices"),
         (_AMA + "Synthetic prose.\n" + _OWN, ""),  # the last notice may be cut
         (_COUNTER + "Code deleted, see 0749T", ""),

@@ -120,7 +120,10 @@ def test_law_10_no_control_or_bidi_character_reaches_a_record(raw: str, text: st
 
 def test_law_10_a_path_in_a_code_is_no_code():
     rows = "| ../../99213 | x |\n| 99213/.. | x |\n| 99213 | x |\n"
-    page = "Summary & Overview\nClinical Context\nCoding Specifications\n| Related Code | Description |\n|---|---|\n"
+    page = (
+        "Summary & Overview\nCPT 1001T: Synthetic\nBilling Code Overview\nSynthetic.\nClinical Context\nSynthetic.\n"
+        "Coding Specifications\n| Related Code | Description |\n|---|---|\n"
+    )
     result = parse((page + rows).encode(), OPENPAYER)
     assert [r.related_code for r in result.records if isinstance(r, RelatedCode)] == ["99213"]
     assert [w.rule for w in result.warnings] == ["unreadable_code", "unreadable_code"]

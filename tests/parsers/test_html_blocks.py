@@ -42,7 +42,6 @@ def test_inline_text_and_block_elements(markup: str, blocks: list[str | tuple[st
         "<SCRIPT>var x</SCRIPT>",
         "<style>p { color: red }</style>",
         "<template><p>no</p></template>",
-        "<noscript><p>no</p></noscript>",
         "<svg><title>no</title><text>no</text></svg>",
         "<iframe>no</iframe>",
         "<object><p>no</p></object>",
@@ -165,6 +164,13 @@ def test_navigation_header_and_footer_are_the_sites_not_the_contents(markup: str
     assert [block.chrome for block in html_page(markup).blocks] == [chrome]
 
 
+@pytest.mark.parametrize("end", ["<", "</", "</t", "</td", "<t", "<td cla", "<!", "<!-", "<!--", "<!-- x"])
+def test_a_table_cut_inside_a_tag_is_still_a_table(end: str):
+    page = html_page("<html><table><tr><td>a</td><td>b</td></tr><tr><td>c</td>" + end)
+    assert [(block.text, block.table) for block in page.blocks][:2] == [("a | b", 1), ("c", 1)]
+    assert page.truncated
+
+
 @pytest.mark.parametrize(
     ("markup", "truncated"),
     [
@@ -195,3 +201,12 @@ def test_law_10_the_deepest_page_allowed_is_read_from_a_deep_stack():
     for tag in ("div", "dl", "b", "li"):
         depth = MAX_DEPTH - 5
         assert from_depth(250, f"<{tag}>" * depth + "x" + "<p>y") == 2
+
+
+def test_law_1_text_for_readers_without_scripts_is_chrome_and_not_lost_where_its_end_tag_is():
+    blocks = html_page("<p>one</p><noscript><p>Turn scripts on.</p><p>two</p>").blocks
+    assert [(block.text, block.chrome) for block in blocks] == [
+        ("one", False),
+        ("Turn scripts on.", True),
+        ("two", True),
+    ]

@@ -109,6 +109,7 @@ def _case(name: str) -> Path:
         ("codingahead/clean_bars", "2022-"),
         ("codingahead/deleted_see_list", "Code deleted, to report see 079"),
         ("codingahead/deleted_see_list", "code page views"),
+        ("codingahead/deleted_no_banner", "1992-01-01</time></td><"),  # a bare "<" is no text beside the cells
         ("codingahead/deleted_see_list", "Coding Ahead. All rights reserved"),
         ("openpayer/all_tables", "Modif"),
         ("openpayer/all_tables", "Taxonomy"),
@@ -120,12 +121,10 @@ def _case(name: str) -> Path:
 )
 def test_law_3_cuts_that_once_passed_for_whole_pages(name: str, before: str, form: str):
     payload, _, whole = _golden(_case(name), form)
-    found = 0
+    assert any(before.encode() in _golden(_case(name), either)[0] for either in goldens.FORMS)
     cut = -1
     while (cut := payload.find(before.encode(), cut + 1)) >= 0:
-        found += 1
         _check_cut(_case(name), form, cut + len(before))
-    assert found or form == "html", f"{before!r} is not in the page"
     assert whole.outcome in GOOD_OUTCOMES
 
 

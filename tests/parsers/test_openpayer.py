@@ -12,7 +12,7 @@ _TABLE = "| Modifier | Description | When to Use |\n|---|---|---|\n| 25 | a | b 
 
 
 def _parse(
-    summary: str = "", overview: str = "Synthetic overview.", context: str = "", coding: str = _TABLE
+    summary: str = "", overview: str = "Synthetic overview.", context: str = "Synthetic context.", coding: str = _TABLE
 ) -> ParseResult:
     text = (
         f"Summary & Overview\nCPT 1001T: Synthetic Title\n{summary}\nBilling Code Overview\n{overview}\n"
