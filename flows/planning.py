@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,26 +50,26 @@ class Pages:
 
 
 def pages_of(index: pa.Table) -> Pages:
-    """The pages of the capture index (in (run_id, row) order), with the place of their payloads: the earliest capture
-    of their bytes that is no revisit. A page that was fetched well at least once has no status."""
+    """The pages of the capture index, in whatever order, with the place of their payloads: the first capture of their
+    bytes that is no revisit. A page that was fetched well at least once has no status, others that of the first fetch.
+    """
     columns = ("digest", "url", "status", "record_type", "file", "offset")
-    pages: dict[Key, PageRef] = {}
-    refused: set[Key] = set()
-    for digest, url, status, record_type, file, offset in zip(
-        *(index[name].to_pylist() for name in columns), strict=True
+    dates = index["fetched_at"].cast(pa.int64()).to_pylist()
+    places: dict[Key, tuple[str, int]] = {}
+    refused: dict[Key, tuple[int, int]] = {}
+    well: set[Key] = set()
+    for date, digest, url, status, record_type, file, offset in zip(
+        dates, *(index[name].to_pylist() for name in columns), strict=True
     ):
         key = (digest.removeprefix("sha256:"), url)
-        known = pages.get(key)
-        if known is None and record_type == "revisit":
-            continue
-        bad = status is not None and not 200 <= status < 300
-        if bad:
-            refused.add(key)
-        if known is None:
-            pages[key] = PageRef(*key, status if bad else None, file, offset)
-        elif not bad and known.status is not None:
-            pages[key] = replace(known, status=None)
-    return Pages(pages, frozenset(key for key in refused if pages[key].status is None))
+        if record_type != "revisit":
+            places[key] = min((file, offset), places.get(key, (file, offset)))
+        if status is None or 200 <= status < 300:
+            well.add(key)
+        else:
+            refused[key] = min((date, status), refused.get(key, (date, status)))
+    pages = {key: PageRef(*key, None if key in well else refused[key][1], *place) for key, place in places.items()}
+    return Pages(pages, frozenset(pages.keys() & refused.keys() & well))
 
 
 def unparsed(home: Path, pages: Pages, live: Sequence[str]) -> list[PageRef]:

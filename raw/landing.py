@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +28,9 @@ from raw.warc import CHUNK, WarcFile, record_type
 
 # Pages up to this size are hashed and written from memory, larger ones from a temporary file in the home.
 IN_MEMORY_BYTES = 1 << 20
+# A fetch before the web, or later than a clock in another time zone can tell, is a mistake; and raw keeps it for ever.
+EARLIEST_FETCH = datetime(1990, 1, 1, tzinfo=UTC)
+FETCH_AHEAD_OF_CLOCK = timedelta(days=1)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTIAL = ".partial"
 _WARC = ".warc.gz"
@@ -40,9 +43,9 @@ class LandReport:
     landed: int
     """captures whose bytes are new at their URL"""
     revisits: int
-    """captures of bytes that were held for their URL, fetched at another time"""
+    """captures of bytes that were held for their URL, fetched at another time or with another status"""
     already_held: int
-    """captures with the URL, bytes and time of one that was held: nothing was written"""
+    """captures with the URL, bytes, time and status of one that was held: nothing was written"""
     bytes: int
     """payload bytes of ``landed``"""
     problems: tuple[Problem, ...]
@@ -57,18 +60,21 @@ def land(
     inputs: Sequence[Path],
     source_of: Callable[[str], str],
     on_progress: Callable[[int], None] | None = None,
+    now: datetime | None = None,
 ) -> LandReport:
     """Land the pages of ``inputs`` (folders, searched through; page files) as the run ``run_id``.
 
     ``source_of`` gives the source of a URL, a name fit for a folder. ``on_progress`` is told how many
-    captures and problems were seen so far. Whatever is wrong with a page is a problem in the report, and
-    stops no other. The caller holds the home's lock. Raises UnusableInput and RunExists before anything is
-    written, IndexUnreadable, and OSError where the home cannot be written.
+    captures and problems were seen so far. ``now``: the time that no fetch can be much later than; the clock's,
+    where it is not given. Whatever is wrong with a page is a problem in the report, and stops no other. The
+    caller holds the home's lock. Raises UnusableInput and RunExists before anything of the run is committed,
+    IndexUnreadable, and OSError where the home cannot be written.
     """
     for path in inputs:
         check_input(path)
     if index_file(home, run_id).exists():
         raise RunExists(run_id, index_file(home, run_id))
+    latest = (now or datetime.now(UTC)) + FETCH_AHEAD_OF_CLOCK
     swept, problems = sweep(home)
     held = _held(home)
     already_held = 0
@@ -76,6 +82,8 @@ def land(
         for seen, item in enumerate(_pages(inputs, home), 1):
             if isinstance(item, Problem):
                 problems.append(item)
+            elif not EARLIEST_FETCH <= item.fetched_at <= latest:
+                problems.append(_wrong_date(item, latest))
             else:
                 try:
                     already_held += not _land_page(run, held, item, source_of)
@@ -96,29 +104,24 @@ def land(
 
 
 def sweep(home: Path) -> tuple[tuple[str, ...], list[Problem]]:
-    """Remove what a killed run left: files under temporary names, and WARC files whose run has no index.
+    """Remove what a killed run left: files under temporary names, and the WARC files that it had renamed already.
 
-    A kill leaves such WARC files of one run at most. More than one run without an index means that index
-    files were lost: the WARC files may be the only copy then, so they stay, and the problem is told.
+    Such a run has an unfinished index file. WARC files whose run has none at all may be the only copy of their
+    pages, their index being lost: they stay, and the problem is told.
     """
     raw = home / "raw"
-    leftovers = [*raw.glob(f"captures/*{_PARTIAL}"), *raw.glob(f"warc/*/*{_PARTIAL}")]
     committed = {index.stem for index in raw.glob("captures/*.parquet")}
-    orphans: dict[str, list[Path]] = {}
-    for file in raw.glob(f"warc/*/*{_WARC}"):
+    unfinished = {index.name.removesuffix(f".parquet{_PARTIAL}") for index in raw.glob(f"captures/*{_PARTIAL}")}
+    leftovers, problems = [*raw.glob(f"warc/*/*{_PARTIAL}")], []
+    for file in sorted(raw.glob(f"warc/*/*{_WARC}")):
         run_id = file.name.removesuffix(_WARC)
-        if run_id not in committed:
-            orphans.setdefault(run_id, []).append(file)
-    problems = []
-    if len(orphans) > 1:
-        message = "has no index file, and so have other runs: restore raw/captures, or remove these WARC files"
-        problems = [
-            Problem(file.relative_to(home).as_posix(), None, f"run {run_id} {message}")
-            for run_id, files in sorted(orphans.items())
-            for file in sorted(files)
-        ]
-    else:
-        leftovers += [file for files in orphans.values() for file in files]
+        if run_id in unfinished - committed:
+            leftovers.append(file)
+        elif run_id not in committed:
+            index = index_file(home, run_id).relative_to(home).as_posix()
+            message = f"run {run_id} has no index file: restore {index}, or remove this WARC file"
+            problems.append(Problem(file.relative_to(home).as_posix(), None, message))
+    leftovers += raw.glob(f"captures/*{_PARTIAL}")  # the last to go: it tells that the others may
     for file in leftovers:
         file.unlink()
     return tuple(sorted(file.relative_to(home).as_posix() for file in leftovers)), problems
@@ -131,16 +134,15 @@ class _Held:
     Dates are microseconds since 1970: a million of them as objects take seconds to make.
     """
 
-    captures: set[tuple[str, str, int]] = field(default_factory=set)
+    captures: set[tuple[str, str, int, int | None]] = field(default_factory=set)
     originals: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def _held(home: Path) -> _Held:
-    table = read_captures(home, ("url", "digest", "fetched_at", "record_type"))
-    urls, digests, dates = (
-        column.to_pylist() for column in (table["url"], table["digest"], table["fetched_at"].cast(pa.int64()))
-    )
-    held = _Held(captures=set(zip(urls, digests, dates, strict=True)))
+    table = read_captures(home, ("url", "digest", "fetched_at", "status", "record_type"))
+    urls, digests, statuses = (table[name].to_pylist() for name in ("url", "digest", "status"))
+    dates = table["fetched_at"].cast(pa.int64()).to_pylist()
+    held = _Held(captures=set(zip(urls, digests, dates, statuses, strict=True)))
     for url, digest, date, kind in zip(urls, digests, dates, table["record_type"].to_pylist(), strict=True):
         if kind != "revisit":
             held.originals.setdefault((url, digest), date)
@@ -153,13 +155,22 @@ def _pages(inputs: Sequence[Path], home: Path) -> Iterator[Page | Problem]:
         yield from read_folder(path, home) if path.is_dir() else read_page(path, manifests)
 
 
+def _wrong_date(page: Page, latest: datetime) -> Problem:
+    given = f"line {page.where} of its manifest, or the file's" if page.where else "the file's"
+    message = (
+        f"fetched_at is {page.fetched_at.isoformat()} ({given} modification time), and must lie between "
+        f"{EARLIEST_FETCH.isoformat()} and {latest.isoformat(timespec='seconds')}: mend it and land again"
+    )
+    return Problem(page.file, page.where, message)
+
+
 def _land_page(run: _Run, held: _Held, page: Page, source_of: Callable[[str], str]) -> bool:
     """True where the page was written. Raises _Unreadable."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(run.spool)) as payload:
         digest, size = _spool(page, payload)
         key = (page.url, digest)
         date = microseconds(page.fetched_at)
-        if (*key, date) in held.captures:
+        if (*key, date, page.status) in held.captures:
             return False
         original = held.originals.get(key)
         capture = Capture(
@@ -174,7 +185,7 @@ def _land_page(run: _Run, held: _Held, page: Page, source_of: Callable[[str], st
             record_type="revisit" if original is not None else record_type(page.url, page.status),
         )
         run.write(capture, payload, None if original is None else from_microseconds(original))
-    held.captures.add((*key, date))
+    held.captures.add((*key, date, page.status))
     held.originals.setdefault(key, date)
     return True
 
@@ -217,18 +228,24 @@ class _Run:
         file = f"raw/warc/{_fit_for_a_path(capture.source)}/{self.run_id}{_WARC}"
         if file not in self._warcs:
             path = self._home / file
+            if path.exists():
+                raise RunExists(self.run_id, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._warcs[file] = WarcFile(_partial(path), path.name)
         self.captures.append(self._warcs[file].append(replace(capture, file=file), payload, original))
 
     def commit(self) -> None:
-        """Make the run's files appear, the index last; without captures there are none."""
+        """Make the run's files appear, the index last; without captures there are none.
+
+        The unfinished index is on the disk before any WARC file has its name: by it a sweep knows that they are new.
+        """
         if not self.captures:
             return
         index = index_file(self._home, self.run_id)
         index.parent.mkdir(exist_ok=True)
         write_captures(_partial(index), self.captures)
         _sync(_partial(index))
+        _sync(index.parent)
         for warc in self._warcs.values():
             warc.close()
         for path in (*(self._home / file for file in self._warcs), index):
@@ -237,9 +254,13 @@ class _Run:
                 _sync(folder)
 
     def close(self) -> None:
-        """Remove what was not committed."""
-        for path in (*(self._home / file for file in self._warcs), index_file(self._home, self.run_id)):
+        """Remove what was not committed, the unfinished index last."""
+        index = index_file(self._home, self.run_id)
+        for path in (self._home / file for file in self._warcs):
             _partial(path).unlink(missing_ok=True)
+            if not index.exists():
+                path.unlink(missing_ok=True)
+        _partial(index).unlink(missing_ok=True)
         for warc in self._warcs.values():
             warc.close()  # on a full disk this fails as the landing did; nothing is left behind then
 

@@ -183,7 +183,7 @@ def _inflate(stream: IO[bytes], limit: int) -> tuple[bytes, bool]:
 def _headers(capture: Capture) -> dict[str, str]:
     """What all records carry. The id is made from the capture: the same capture gives the same bytes."""
     date = _warc_date(capture.fetched_at)
-    name = f"{capture.record_type} {date} {capture.digest} {capture.url}"
+    name = f"{capture.record_type} {capture.status} {date} {capture.digest} {capture.url}"
     return {"WARC-Date": date, "WARC-Record-ID": f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}>"}
 
 

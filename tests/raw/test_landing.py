@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import signal
 import subprocess
 import sys
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from raw import landing
 from raw.captures import CAPTURES_SCHEMA, read_captures
 from raw.errors import PayloadTooLarge, RunExists, UnusableInput
 from raw.landing import LandReport, land
@@ -91,6 +94,24 @@ def test_same_bytes_at_another_time_become_a_revisit(tmp_path: Path) -> None:
     assert rows[0]["digest"] == rows[1]["digest"] == read_captures(home)["digest"][0].as_py()
 
 
+def test_same_bytes_and_time_with_another_status_become_a_revisit(tmp_path: Path) -> None:
+    """Law 2: what a mended manifest says is kept, and so is what it said before."""
+    home, page = tmp_path / "home", write_page(tmp_path / "pages/0001T.html", b"Synthetic page")
+    entry = {"file": page.name, "url": URL + "0001T", "fetched_at": "2026-01-05T10:00:00Z"}
+    write_manifest(page.parent, *({**entry, "status": status} for status in (404, 200)))
+    report = landed(home, page, run_id=FIRST)
+    assert (report.landed, report.revisits, report.already_held) == (1, 1, 0)
+    write_manifest(page.parent, *({**entry, "status": status} for status in (200, 404, None, 503)))
+    report = landed(home, page, run_id=SECOND)
+    assert (report.landed, report.revisits, report.already_held) == (0, 2, 2)
+    rows = read_captures(home).to_pylist()
+    kinds = [("response", 404), ("revisit", 200), ("revisit", None), ("revisit", 503)]
+    assert [(row["record_type"], row["status"]) for row in rows] == kinds
+    assert len({(row["url"], row["digest"], row["fetched_at"]) for row in rows}) == 1
+    records = b"".join(gzip.decompress(file.read_bytes()) for file in home.glob("raw/warc/*/*.warc.gz"))
+    assert len(set(re.findall(rb"WARC-Record-ID: (\S+)", records))) == len(rows) + 2
+
+
 def test_changed_bytes_at_the_same_url_are_landed(tmp_path: Path) -> None:
     home, page = tmp_path / "home", write_page(tmp_path / "pages" / "0001T.txt", b"Synthetic one")
     landed(home, page, run_id=FIRST)
@@ -140,6 +161,59 @@ def test_a_source_becomes_no_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be a file name"):
         land(tmp_path / "home", FIRST, [pages], lambda url: "../elsewhere")
     assert tree(tmp_path / "home") == {}
+
+
+@pytest.mark.parametrize(
+    ("date", "good"),
+    [
+        ("9999-12-31T00:00:00+00:00", False),
+        ("2026-03-02T12:00:00.000001+00:00", False),
+        ("2026-03-02T12:00:00+00:00", True),
+        ("1990-01-01T00:00:00+00:00", True),
+        ("1989-12-31T23:59:59+00:00", False),
+        ("0001-01-01T00:00:00+00:00", False),
+    ],
+)
+def test_a_date_that_no_fetch_can_have_leaves_the_page_out(tmp_path: Path, date: str, good: bool) -> None:
+    """Law 2: raw is kept for ever, and a page out of the future would be the latest for ever."""
+    home, pages = tmp_path / "home", tmp_path / "pages"
+    write_page(pages / "other.html", b"Synthetic other")
+    write_page(pages / "page.html", b"Synthetic page")
+    entry = {"file": "page.html", "url": URL + "0001T", "fetched_at": date}
+    write_manifest(pages, {"file": "other.html"}, entry)
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    report = land(home, FIRST, [pages], source_of, now=now)
+    between = "between 1990-01-01T00:00:00+00:00 and 2026-03-02T12:00:00+00:00"
+    found = f"fetched_at is {date} (line 2 of its manifest, or the file's modification time)"
+    told = f"{found}, and must lie {between}: mend it and land again"
+    assert (report.landed, messages(report)) == ((2, {}) if good else (1, {("page.html", 2): told}))
+    write_manifest(pages, {"file": "other.html"}, {**entry, "fetched_at": "2026-02-01T00:00:00Z"})
+    mended = land(home, SECOND, [pages], source_of, now=now)
+    assert (mended.landed, mended.revisits, mended.problems) == ((0, 1, ()) if good else (1, 0, ()))
+
+
+@pytest.mark.parametrize("date", ["1980-01-01T00:00:00+00:00", "2191-10-27T00:00:00+00:00"])
+def test_a_modification_time_that_no_fetch_can_have_is_told_as_such(tmp_path: Path, date: str) -> None:
+    """Laws 2 and 11: with a manifest's line that gives no date, or without any."""
+    write_page(tmp_path / "pages/listed.html", b"Synthetic listed", date)
+    write_page(tmp_path / "pages/other.html", b"Synthetic other", date)
+    write_manifest(tmp_path / "pages", {"file": "listed.html"})
+    report = landed(tmp_path / "home", tmp_path / "pages")
+    assert report.landed == 0
+    found = {place: text.split(", and must lie")[0] for place, text in messages(report).items()}
+    assert found == {
+        ("listed.html", 1): f"fetched_at is {date} (line 1 of its manifest, or the file's modification time)",
+        ("other.html", None): f"fetched_at is {date} (the file's modification time)",
+    }
+
+
+def test_the_clock_is_read_where_none_is_given(tmp_path: Path) -> None:
+    """Law 2, as above."""
+    soon, late = (datetime.now(UTC) + timedelta(hours=hours) for hours in (23, 25))
+    write_page(tmp_path / "soon.html", b"Synthetic soon", soon.isoformat())
+    write_page(tmp_path / "late.html", b"Synthetic late", late.isoformat())
+    report = landed(tmp_path / "home", tmp_path / "soon.html", tmp_path / "late.html")
+    assert (report.landed, list(messages(report))) == (1, [("late.html", None)])
 
 
 def test_unreadable_pages_are_named_and_stop_no_other(tmp_path: Path) -> None:
@@ -204,20 +278,81 @@ def test_a_full_disk_fails_the_landing_and_leaves_nothing(tmp_path: Path, monkey
     assert tree(home) == {}
 
 
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_commit_that_fails_anywhere_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    """Law 4: also after some WARC files have their names."""
+    pages, home = scraped(tmp_path / "pages"), tmp_path / "home"
+    left, rename = iter(range(renames)), Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        landed(home, pages)
+    assert tree(home) == {}
+
+
+def test_a_committed_run_stays_where_the_disk_fails_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 2: once the index has its name, the WARC files belong to it."""
+    pages, home = scraped(tmp_path / "pages"), tmp_path / "home"
+    sync = landing._sync
+
+    def failing(path: Path) -> None:
+        if (home / f"raw/captures/{FIRST}.parquet").exists():
+            raise OSError(5, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(landing, "_sync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        landed(home, pages, run_id=FIRST)
+    assert set(payloads(home).values()) == set(PAGES.values())
+
+
 def test_killed_before_the_index_the_next_run_sweeps_and_lands_again(tmp_path: Path) -> None:
     """Law 4."""
     home, pages = tmp_path / "home", scraped(tmp_path / "pages")
     landed(home, pages, run_id=FIRST)
-    (home / f"raw/captures/{FIRST}.parquet").unlink()
+    index = home / f"raw/captures/{FIRST}.parquet"
+    index.rename(index.with_name(f"{index.name}.partial"))
     (home / "raw/warc/local/x.warc.gz.partial").write_bytes(b"cut")
     report = landed(home, pages, run_id=SECOND)
     assert report.landed == 5
     assert report.swept == (
+        f"raw/captures/{FIRST}.parquet.partial",
         f"raw/warc/codingahead/{FIRST}.warc.gz",
         f"raw/warc/local/{FIRST}.warc.gz",
         "raw/warc/local/x.warc.gz.partial",
     )
     assert set(payloads(home).values()) == set(PAGES.values())
+
+
+@pytest.mark.parametrize("removed", [0, 1, 2])
+def test_a_sweep_that_is_killed_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    """Law 4: what tells that WARC files may go is the last to go."""
+    home = tmp_path / "home"
+    landed(home, scraped(tmp_path / "pages"), run_id=FIRST)
+    index = home / f"raw/captures/{FIRST}.parquet"
+    index.rename(index.with_name(f"{index.name}.partial"))
+    left, unlink = iter(range(removed)), Path.unlink
+
+    def killed(self: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            landing.sweep(home)
+    swept, problems = landing.sweep(home)
+    assert (len(swept), problems, tree(home)) == (3 - removed, [], {})
 
 
 def test_a_committed_run_is_never_swept(tmp_path: Path) -> None:
@@ -228,18 +363,32 @@ def test_a_committed_run_is_never_swept(tmp_path: Path) -> None:
     assert len(payloads(home)) == 6
 
 
-def test_lost_index_files_cost_no_pages(tmp_path: Path) -> None:
-    """A kill leaves one run without an index; two mean that the index was lost, and the bytes must stay."""
+@pytest.mark.parametrize("runs", [1, 2])
+def test_lost_index_files_cost_no_pages(tmp_path: Path, runs: int) -> None:
+    """Law 2: without its index, and without the unfinished one that a kill leaves, a WARC file may be the only copy."""
     home, pages = tmp_path / "home", scraped(tmp_path / "pages")
     landed(home, pages, run_id=FIRST)
-    landed(home, write_page(tmp_path / "new.txt", b"Synthetic news"), run_id=SECOND)
+    if runs == 2:
+        landed(home, write_page(tmp_path / "new.txt", b"Synthetic news"), run_id=SECOND)
     for index in (home / "raw/captures").iterdir():
         index.unlink()
     warcs = tree(home)
     report = landed(home, pages, run_id=THIRD)
     assert (report.swept, report.landed) == ((), 5)
     assert {problem.file for problem in report.problems} == set(warcs)
+    assert f"restore raw/captures/{FIRST}.parquet" in report.problems[0].message
     assert warcs.items() <= tree(home).items()
+
+
+def test_a_run_whose_index_was_lost_is_not_written_over(tmp_path: Path) -> None:
+    """Law 2."""
+    home, pages = tmp_path / "home", scraped(tmp_path / "pages")
+    landed(home, pages, run_id=FIRST)
+    (home / f"raw/captures/{FIRST}.parquet").unlink()
+    warcs = tree(home)
+    with pytest.raises(RunExists, match=FIRST):
+        landed(home, pages, run_id=FIRST)
+    assert tree(home) == warcs
 
 
 KILLED = """
