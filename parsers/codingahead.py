@@ -246,9 +246,11 @@ def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool) -> bool
     last = found.history[-1] if found.history else found.history_header
     if last is None or ends_whole or last is not found.last:
         return last is not None
-    # Nothing known follows. A row cut before its first bar is a block that nobody knows. Ex: "2023-01"
-    if not found.history or last is not page.ending or page.form == "html" or page.truncated:
+    # Nothing known follows.
+    if not found.history or page.form == "html" or page.truncated:
         return False
+    if page.ending is not last and page.ending is not None:
+        return not page.ending.may_begin_row
     if found.history_header and len(last.cells) < len(found.history_header.cells):
         return False
     # The text ends with this row. A code's oldest event is its addition; where it is another one, older ones may be

@@ -10,6 +10,7 @@ from typing import Literal
 from parsers.limits import MAX_RECORDS, Deadline, LimitExceeded
 from parsers.records import ParseWarning, Record, Unmapped
 
+_FIRST_CELL = 12  # characters at most of a date or a code, the first cells of tables
 Kind = Literal["heading", "paragraph", "item", "pair", "row"]
 
 
@@ -28,6 +29,11 @@ class Block:
     table: int = 0
     chrome: bool = False
     cut: bool = False
+
+    @property
+    def may_begin_row(self) -> bool:
+        """Whether a text may have been cut inside a row before its first bar. Ex: "2023-01", "2"; not "Contact us"."""
+        return not self.cells and len(self.text) <= _FIRST_CELL and " " not in self.text
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def test_sections_without_headings_go_by_number_or_by_lead_words(paragraphs: lis
         (_AMA + _PAIRS, "descriptors narratives notices"),
         (_AMA + _PAIRS + _HISTORY.splitlines()[0], "descriptors indicators narratives notices"),
         (_AMA + _PAIRS + _HISTORY + "2020-01", "descriptors indicators narratives notices"),
-        (_AMA + _PAIRS + _HISTORY + "An unknown line", "descriptors indicators narratives notices"),
+        (_AMA + _PAIRS + _HISTORY + "An unknown line", "descriptors history_events indicators narratives notices"),
         (_AMA + "Short Descr | Synthetic |\nAn unknown line", "notices"),
         (_AMA + "Synthetic prose.\n" + _OWN + "Synthetic prose", "notices"),
         (_AMA + "Synthetic prose.\n" + _OWN, ""),  # the last notice may be cut
