@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,11 +13,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.report import Report, report_file
+from flows.errors import CptflowError
+from flows.report import Report
 from warehouse import snapshots
 from warehouse.assemble import Assembled, assemble
 from warehouse.compare import compare, no_changes
 from warehouse.expectations import validate, validate_run_tables
+
+
+class CapturesLost(CptflowError):
+    """Captures that the parent snapshot rests on are no longer there. ``run_ids``: the runs that landed them."""
+
+    def __init__(self, home: Path, snapshot_id: str, run_ids: Sequence[str]) -> None:
+        self.home, self.snapshot_id, self.run_ids = home, snapshot_id, list(run_ids)
+        super().__init__(
+            f"Snapshot {snapshot_id} rests on pages that are no longer in {home}/raw: those landed by "
+            f"{', '.join(run_ids)}. Restore raw/captures and raw/warc from a backup, and run again; nothing was "
+            "published."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +56,12 @@ def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembl
 
 
 def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table:
-    """The table ``changes``, from the snapshot ``parent`` to the validated tables ``made``."""
+    """The table ``changes``, from the snapshot ``parent`` to the validated tables ``made``. Raises CapturesLost."""
     if parent is None:
         return no_changes()
     manifest = snapshots.read_manifest(basis.home, parent)
+    if lost := sorted(set(manifest["run_ids"]) - set(_run_ids(basis))):
+        raise CapturesLost(basis.home, parent, lost)
     before = snapshots.read_tables(basis.home, parent)
     if not _made_otherwise(manifest, made.tables["documents"], basis):
         return compare(before, made.tables, parent)
@@ -70,8 +84,7 @@ def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis
     report.stopped += [asdict(stop) for stop in checked.stopped]
     if checked.stopped:
         return
-    run_ids = pc.unique(basis.captures["run_id"]).to_pylist()
-    published = snapshots.publish(basis.home, draft, run_ids=run_ids, suites=report.suites)
+    published = snapshots.publish(basis.home, draft, run_ids=_run_ids(basis), suites=report.suites, trust=basis.trust)
     report.snapshot_id, report.parent_snapshot_id = published.snapshot_id, parent
     report.rows = {name: file["rows"] for name, file in published.manifest["files"].items()}
     report.changes = {f"by_{column}": _counted(changes[column]) for column in ("change_type", "cause")}
@@ -81,11 +94,13 @@ def _made_otherwise(manifest: Mapping[str, Any], documents: pa.Table, basis: Bas
     """Whether the same captures may give other tables today: new parsers, schemas, code, or order of trust (law 7)."""
     if snapshots.needs_rebase(manifest, documents) or manifest["cptflow_version"] != version("cptflow"):
         return True
-    try:
-        told = json.loads(report_file(basis.home, manifest["run_id"]).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True
-    return bool(told["trust"] != list(basis.trust))
+    return bool(manifest.get("trust") != list(basis.trust))
+
+
+def _run_ids(basis: Basis) -> list[str]:
+    """The runs that landed the captures."""
+    run_ids: list[str] = pc.unique(basis.captures["run_id"]).to_pylist()
+    return run_ids
 
 
 def _rebased(run_ids: Sequence[str], basis: Basis) -> dict[str, pa.Table]:

@@ -57,10 +57,10 @@ def assemble(captures: pa.Table, home: Path, live: Sequence[str], trust: Sequenc
     in_use = chosen.group_by(list(PAGE)).aggregate([])
     as_of = _as_of(captures, pages, in_use)
     facts = {table.name: _rows_in_use(table, read_rows(home, live, table.name), chosen) for table in FACTS}
+    rested_on = {**facts, DOCUMENTS.name: _documents(pages, in_use)}
     tables = {
-        CODES.name: derive_codes(bases(good), facts, trust, as_of),
-        **facts,
-        DOCUMENTS.name: _documents(pages, in_use),
+        CODES.name: derive_codes(bases(good), rested_on, trust, as_of),
+        **rested_on,
         UNMAPPED.name: _unmapped(read_rows(home, live, UNMAPPED.name), in_use),
         QUARANTINE.name: _warnings(read_rows(home, live, WARNINGS), chosen),
     }

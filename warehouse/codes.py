@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse.columnar import first_of_each, look_up
+from warehouse.columnar import first_of_each, joined, look_up
 from warehouse.tables import CODES, DATE, INDICATORS, STRING
 
 # Where the values come from, beside the pages themselves.
@@ -30,8 +30,8 @@ def bases(good: pa.Table) -> pa.Table:
     return seen.rename_columns(["code", "first_seen_at", "source_count"])
 
 
-def derive_codes(base: pa.Table, facts: Mapping[str, pa.Table], trust: Sequence[str], as_of: dt.datetime) -> pa.Table:
-    """``codes`` for the codes in ``base`` (code, first_seen_at, source_count).
+def derive_codes(base: pa.Table, tables: Mapping[str, pa.Table], trust: Sequence[str], as_of: dt.datetime) -> pa.Table:
+    """``codes`` for the codes in ``base`` (code, first_seen_at, source_count), from the facts and ``documents``.
 
     ``trust``: sources, most trusted first; sources that it leaves out come after, by name. A deletion counts from
     ``as_of`` on; one that is dated later is only announced.
@@ -40,10 +40,12 @@ def derive_codes(base: pa.Table, facts: Mapping[str, pa.Table], trust: Sequence[
     code = base["code"]
     columns = {name: base[name] for name in base.column_names}
     columns |= _form(code)
-    columns |= _values(code, _ranked(facts["descriptors"], trust), "kind", "text", _DESCRIPTORS)
+    columns |= _values(code, _ranked(tables["descriptors"], trust), "kind", "text", _DESCRIPTORS)
     indicator_of = {f"{name}_code": name for name in INDICATORS}
-    columns |= _values(code, _ranked(facts["indicators"], trust), "indicator", "value_code", indicator_of)
-    columns |= _history(code, _ranked(facts["history_events"], trust), facts["attributes"], as_of)
+    columns |= _values(code, _ranked(tables["indicators"], trust), "indicator", "value_code", indicator_of)
+    columns |= _history(
+        code, _ranked(tables["history_events"], trust), tables["attributes"], tables["documents"], as_of
+    )
     typed = [columns[column.name].cast(column.type) for column in CODES.columns]
     # Not cast as a whole: a code of no known form has no category, and it is validation that tells of it.
     return pa.table(typed, schema=CODES.schema).combine_chunks()
@@ -80,35 +82,60 @@ def _values(
 
 
 def _history(
-    code: pa.ChunkedArray, events: pa.Table, attributes: pa.Table, as_of: dt.datetime
+    code: pa.ChunkedArray, events: pa.Table, attributes: pa.Table, documents: pa.Table, as_of: dt.datetime
 ) -> dict[str, pa.ChunkedArray]:
     """Status and dates, from the events of the best-ranked source that has any."""
     best = events.group_by(["code"]).aggregate([("rank", "min")])
     events = events.filter(pc.equal(events["rank"], look_up(events["code"], best, "code", "rank_min")))
+    days = pc.if_else(pc.equal(events["action"], "deleted"), _first_day_gone(events["event_on"]), events["event_on"])
+    ahead = pc.greater(days, pa.scalar(as_of.date(), DATE))
+    events = events.append_column("day", days).append_column("ahead", ahead)
 
-    def day(action: str, which: str) -> pa.ChunkedArray:
-        of_action = events.filter(pc.equal(events["action"], action))
-        days = of_action.group_by(["code"]).aggregate([("event_on", which)])
-        return look_up(code, days, "code", f"event_on_{which}")
+    def day(action: str, which: str, ahead: bool | None = None) -> pa.ChunkedArray:
+        """The first (min) or last (max) day of an action: up to now, ahead, or whenever."""
+        wanted = pc.equal(events["action"], action)
+        if ahead is not None:
+            wanted = pc.and_(wanted, pc.equal(events["ahead"], ahead))
+        found = events.filter(wanted).group_by(["code"]).aggregate([("day", which)])
+        return look_up(code, found, "code", f"day_{which}")
 
-    added, changed, deleted, added_last = (
-        day("added", "min"),
-        day("changed", "max"),
-        day("deleted", "max"),
-        day("added", "max"),
-    )
-    reinstated = pc.fill_null(pc.greater(added_last, deleted), False)
-    deleted_on = _first_day_gone(pc.if_else(reinstated, pa.scalar(None, DATE), deleted))
-    gone = pc.fill_null(pc.less_equal(deleted_on, pa.scalar(as_of.date(), DATE)), False)
-    told = pc.or_(pc.or_(pc.is_valid(added), pc.is_valid(changed)), pc.is_valid(deleted_on))
+    added, added_last = day("added", "min"), day("added", "max", ahead=False)
+    gone_on, going_on = day("deleted", "max", ahead=False), day("deleted", "min", ahead=True)
+    gone = pc.and_(pc.is_valid(gone_on), pc.invert(pc.fill_null(pc.greater(added_last, gone_on), False)))
+    # A change, or a deletion to come, tells that there is a code, unless it is itself to be added only before that.
+    sign = pc.min_element_wise(day("changed", "min"), going_on)
+    known = pc.and_(pc.is_valid(sign), pc.fill_null(pc.less(sign, added), True))
+    told = pc.or_(pc.is_valid(added_last), known)
+    gone_or_noticed = pc.or_(gone, pc.is_in(code, value_set=_noticed(attributes, events, documents)))
+    return {
+        "status": pc.if_else(gone_or_noticed, "deleted", pc.if_else(told, "active", "unknown")),
+        "added_on": added,
+        "changed_on": day("changed", "max"),
+        "deleted_on": pc.if_else(gone, gone_on, going_on),
+    }
+
+
+def _noticed(attributes: pa.Table, events: pa.Table, documents: pa.Table) -> pa.Array:
+    """Codes with a banner that counts: where no history speaks, or on a newer page whose history was cut off.
+
+    Newer than the page of the history is one that covers no history, where the page of the history covers attributes
+    too: for each table the latest page that covers it is read.
+    """
     notices = attributes.filter(pc.equal(attributes["attribute"], "deletion_notice"))
-    # A banner alone tells that a code is gone only where no history speaks.
-    noticed = pc.and_(
-        pc.is_in(code, value_set=notices["code"].combine_chunks()),
-        pc.invert(pc.is_in(code, value_set=best["code"].combine_chunks())),
-    )
-    status = pc.if_else(pc.or_(gone, noticed), "deleted", pc.if_else(told, "active", "unknown"))
-    return {"status": status, "added_on": added, "changed_on": changed, "deleted_on": deleted_on}
+    silent = pc.invert(pc.is_in(notices["code"], value_set=events["code"].combine_chunks()))
+    cut = pc.invert(_on_page_covering(notices, "history_events", documents))
+    passed_over = events.filter(_on_page_covering(events, "attributes", documents))
+    of_site = joined(passed_over, ("source", "code")).combine_chunks()
+    newer = pc.and_(cut, pc.is_in(joined(notices, ("source", "code")), value_set=of_site))
+    return notices.filter(pc.or_(silent, newer))["code"].combine_chunks()
+
+
+def _on_page_covering(rows: pa.Table, table: str, documents: pa.Table) -> pa.ChunkedArray:
+    """For each of ``rows``, whether the page that it came from saw ``table`` whole."""
+    lists = pc.binary_join_element_wise("", documents["covered_tables"], "", ",")
+    page = ("document_id", "source", "code")
+    covering = joined(documents.filter(pc.match_substring(lists, f",{table},")), page)
+    return pc.is_in(joined(rows, page), value_set=covering.combine_chunks())
 
 
 def _first_day_gone(days: pa.ChunkedArray) -> pa.ChunkedArray:

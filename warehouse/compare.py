@@ -123,7 +123,9 @@ def _rows_told(table: Table, rows: pa.Table, cause: str, *, came: bool) -> pa.Ta
     nothing = pa.nulls(rows.num_rows, STRING)
     before, after = (nothing, content) if came else (content, nothing)
     if table is CODES:
-        kind, effective = ("code_added", rows["added_on"]) if came else ("code_deleted", rows["deleted_on"])
+        # A code that is no longer there was held back or its pages were lost; only a status tells a deletion (law 3).
+        nothing_told = pa.nulls(rows.num_rows, DATE)
+        kind, effective = ("code_added", rows["added_on"]) if came else ("attribute_changed", nothing_told)
     else:
         kind, effective = _TYPE_BY_TABLE[table.name], _event_day(table, rows)
     return _told(table, rows, kind, cause, None, before, after, effective)
@@ -133,7 +135,8 @@ def _cells_told(table: Table, column: str, before: pa.Table, after: pa.Table, ca
     """One column's value changed in each of these rows."""
     kind: str | pa.ChunkedArray
     if table is CODES and column == "status":
-        gone, back = pc.equal(after["status"], "deleted"), pc.equal(before["status"], "deleted")
+        gone, was_gone = pc.equal(after["status"], "deleted"), pc.equal(before["status"], "deleted")
+        back = pc.and_(was_gone, pc.equal(after["status"], "active"))
         kind = pc.if_else(gone, "code_deleted", pc.if_else(back, "code_reinstated", "attribute_changed"))
         effective = pc.if_else(gone, after["deleted_on"], _NO_DAY)
     elif table is CODES:

@@ -132,8 +132,9 @@ def _check(run: _Run, table: Table, severities: Sequence[str] = SEVERITIES) -> N
 
 
 def _readable_pages(tables: Mapping[str, pa.Table]) -> int:
-    outcomes = tables[DOCUMENTS.name]["outcome"]
-    count: int = pc.sum(pc.is_in(outcomes, value_set=pa.array(GOOD_OUTCOMES, STRING))).as_py() or 0
+    documents = tables[DOCUMENTS.name]
+    read = pc.is_in(documents["outcome"], value_set=pa.array(GOOD_OUTCOMES, STRING))
+    count: int = pc.sum(pc.and_(read, pc.not_equal(documents["covered_tables"], ""))).as_py() or 0
     return count
 
 

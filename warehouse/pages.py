@@ -60,4 +60,5 @@ def _last_outcome(pages: pa.Table) -> pa.ChunkedArray:
 def _good(pages: pa.Table) -> pa.ChunkedArray:
     named = pc.and_(pc.is_valid(pages["source"]), pc.is_valid(pages["code"]))
     read = pc.is_in(pages["outcome"], value_set=pa.array(GOOD_OUTCOMES, STRING))
-    return pc.and_(pc.and_(named, read), pc.is_valid(pages["answered_at"]))
+    told = pc.and_(read, pc.not_equal(pages["covered_tables"], ""))  # else the page is no evidence of anything
+    return pc.and_(pc.and_(named, told), pc.is_valid(pages["answered_at"]))

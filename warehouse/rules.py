@@ -111,7 +111,7 @@ def row_rules(table: Table, as_of: dt.datetime) -> tuple[RowRule, ...]:
 
 
 def table_rules(table: Table, readable_pages: int) -> tuple[TableRule, ...]:
-    """Rules of the whole table. ``readable_pages``: how many parsed or partial pages the tables were made from."""
+    """Rules of the whole table. ``readable_pages``: how many pages the tables could be made from."""
     if table is CODES and readable_pages:
         least = {"min_value": 1}
         message = "pages were read, and yet there is no code"
@@ -182,13 +182,19 @@ def _range(table: Table, column: Column, as_of: dt.datetime) -> tuple[int, int |
     """Lowest and highest number in the frame: days since 1970 for dates, microseconds for timestamps."""
     if column.type == DATE:
         # One day more in what is derived: a deletion on 31 December stands there as the next day.
-        last = as_of.date() + dt.timedelta(DAYS_AHEAD + (table not in FACTS))
+        last = _days_after(as_of.date(), DAYS_AHEAD + (table not in FACTS))
         return _day(FIRST_DAY), _day(last), f"a day from {FIRST_DAY} to {last}"
     if column.type == TIMESTAMP:
         return _day(FIRST_DAY) * 86_400_000_000, None, f"a time after {FIRST_DAY}"
     if column.name == "year":
-        return FIRST_DAY.year, as_of.year + 2, f"a year from {FIRST_DAY.year} to {as_of.year + 2}"
+        latest = max(as_of.year + 2, FIRST_DAY.year)
+        return FIRST_DAY.year, latest, f"a year from {FIRST_DAY.year} to {latest}"
     return column.minimum or 0, None, f"a number from {column.minimum or 0} on"
+
+
+def _days_after(day: dt.date, days: int) -> dt.date:
+    """Never before FIRST_DAY nor past the last day there is: a capture may carry any date."""
+    return max(FIRST_DAY, day + min(dt.timedelta(days), dt.date.max - day))
 
 
 def _day(day: dt.date) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ import pyarrow.parquet as pq
 
 from parsers.records import GOOD_OUTCOMES
 from warehouse.files import encode, sync_folder, write_durably
-from warehouse.tables import BY_NAME, COMPARED, SNAPSHOT, STRING, TABLES, fingerprint
+from warehouse.tables import BY_NAME, COMPARED, SNAPSHOT, SNAPSHOT_ID_PATTERN, STRING, TABLES, fingerprint
 
 MANIFEST = "manifest.json"
 _STAGING, _LINK = ".staging-", ".current-"
@@ -56,13 +58,10 @@ class UnknownSnapshot(SnapshotError):
 class BrokenSnapshot(SnapshotError):
     """Files of a snapshot are missing or not what was written."""
 
-    def __init__(self, home: Path, snapshot_id: str, problem: str) -> None:
+    def __init__(self, home: Path, snapshot_id: str, problem: str, advice: str = "") -> None:
         self.problem = problem
         found = f"Snapshot {snapshot_id} in {home} is damaged: {problem}."
-        advice = (
-            "Take the folder back from a backup, or delete the folder warehouse/ and run cptflow run: it is made again."
-        )
-        super().__init__(home, snapshot_id, found, advice)
+        super().__init__(home, snapshot_id, found, advice or f"Take warehouse/snapshots/{snapshot_id} from a backup.")
 
 
 class ParentMoved(SnapshotError):
@@ -132,12 +131,19 @@ def draft(
     )
 
 
-def publish(home: Path, made: Draft, *, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> Published:
+def publish(
+    home: Path,
+    made: Draft,
+    *,
+    run_ids: Sequence[str],
+    suites: Sequence[Mapping[str, Any]],
+    trust: Sequence[str],
+) -> Published:
     """Put ``made`` on the disk and let ``current`` point to it, in one step.
 
-    ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. Raises ParentMoved,
-    OSError; until the last step ``current`` is as it was. A snapshot with this id that a killed run left behind is
-    used if it is whole.
+    ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
+    sources that it was made with. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last
+    step ``current`` is as it was. A snapshot with this id that a killed run left behind is used if it is whole.
     """
     if (current := current_id(home)) != made.parent:
         raise ParentMoved(home, made.snapshot_id, made.parent, current)
@@ -147,7 +153,7 @@ def publish(home: Path, made: Draft, *, run_ids: Sequence[str], suites: Sequence
     target = folder / made.snapshot_id
     if not target.exists():
         staging = folder / f"{_STAGING}{made.run_id}"
-        _write(staging, made, _manifest(made, run_ids, suites))
+        _write(staging, made, _manifest(made, run_ids, suites, trust))
         staging.rename(target)
         sync_folder(folder)
     _point(home, made)
@@ -155,15 +161,23 @@ def publish(home: Path, made: Draft, *, run_ids: Sequence[str], suites: Sequence
 
 
 def current_id(home: Path) -> str | None:
-    """The id of the published snapshot, or None where nothing was published yet."""
-    try:
-        return (home / "warehouse" / "current").readlink().name
-    except FileNotFoundError:
+    """The id of the published snapshot, or None where nothing was published yet.
+
+    Raises BrokenSnapshot where ``current`` points to no snapshot, or is a folder.
+    """
+    link = home / "warehouse" / "current"
+    if not link.is_symlink():
+        if link.exists():
+            raise _copied(home, link)
         return None
+    snapshot_id = link.readlink().name
+    if not (_snapshots(home) / snapshot_id).is_dir():
+        raise _dangling(home, link, snapshot_id)
+    return snapshot_id
 
 
 def require_current(home: Path) -> str:
-    """The id of the published snapshot. Raises NoSnapshot."""
+    """The id of the published snapshot. Raises NoSnapshot, BrokenSnapshot."""
     snapshot_id = current_id(home)
     if snapshot_id is None:
         raise NoSnapshot(home)
@@ -171,13 +185,16 @@ def require_current(home: Path) -> str:
 
 
 def list_snapshots(home: Path) -> list[dict[str, Any]]:
-    """Manifests of the published snapshots, oldest first. Raises BrokenSnapshot."""
-    current = current_id(home)
-    names = sorted(path.name for path in _snapshots(home).glob("[!.]*"))
-    manifests = [read_manifest(home, name) for name in names]
-    # The current snapshot has no child yet: one that names it as its parent was never published.
-    published = [m for m in manifests if m["snapshot_id"] == current or m["parent"] != current]
-    return sorted(published, key=lambda manifest: str(manifest["published_at"]))
+    """Manifests of the current snapshot and those before it, oldest first, as far back as their folders are there.
+
+    Raises BrokenSnapshot.
+    """
+    manifests: list[dict[str, Any]] = []
+    snapshot_id = current_id(home)
+    while snapshot_id is not None and (_snapshots(home) / snapshot_id).is_dir():
+        manifests.append(read_manifest(home, snapshot_id))
+        snapshot_id = manifests[-1]["parent"]
+    return manifests[::-1]
 
 
 def read_manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
@@ -231,7 +248,8 @@ def verify(home: Path, snapshot_id: str) -> list[str]:
         elif _sha256(path.read_bytes()) != written["sha256"]:
             problems.append(f"{name}: {path.name} is not the file that was written (its sha256 differs)")
     known = {MANIFEST, *(written["file"] for written in manifest["files"].values())}
-    problems += [f"{path.name} is no part of it" for path in sorted(folder.iterdir()) if path.name not in known]
+    # Names with a dot are the desktop's, as .DS_Store.
+    problems += [f"{path.name} is no part of it" for path in sorted(folder.glob("[!.]*")) if path.name not in known]
     return problems
 
 
@@ -265,7 +283,9 @@ def _folder(home: Path, snapshot_id: str) -> Path:
     return folder
 
 
-def _manifest(made: Draft, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _manifest(
+    made: Draft, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]], trust: Sequence[str]
+) -> dict[str, Any]:
     return {
         "snapshot_id": made.snapshot_id,
         "parent": made.parent,
@@ -275,6 +295,7 @@ def _manifest(made: Draft, run_ids: Sequence[str], suites: Sequence[Mapping[str,
         "cptflow_version": made.cptflow_version,
         "parsers": parsers_used(made.tables["documents"]),
         "run_ids": sorted(run_ids),
+        "trust": list(trust),
         "files": {
             name: {
                 "file": f"{name}.parquet",
@@ -305,26 +326,63 @@ def _point(home: Path, made: Draft) -> None:
 
 
 def _sweep(home: Path, made: Draft) -> None:
-    """Remove what killed runs left: folders and links that were never finished, and snapshots that were written, whole
-    or not, but never became ``current``. One that is whole and just what ``made`` is stays."""
+    """Remove what killed runs never finished, and a folder of the id that is about to be published where it is not
+    whole. Whatever else stands there is somebody's history, and stays."""
     for leftover in _snapshots(home).glob(f"{_STAGING}*"):
         shutil.rmtree(leftover)
     for leftover in (home / "warehouse").glob(f"{_LINK}*"):
         leftover.unlink()
-    for folder in _snapshots(home).iterdir():
-        if _never_current(home, folder.name, made):
-            doomed = folder.with_name(f"{_STAGING}{folder.name}")  # a kill in here leaves no half snapshot behind
-            folder.rename(doomed)
-            shutil.rmtree(doomed)
+    target = _snapshots(home) / made.snapshot_id
+    if target.is_dir() and verify(home, made.snapshot_id):
+        doomed = target.with_name(f"{_STAGING}{target.name}")  # a kill in here leaves no half snapshot behind
+        target.rename(doomed)
+        shutil.rmtree(doomed)
 
 
-def _never_current(home: Path, snapshot_id: str, made: Draft) -> bool:
-    if snapshot_id == made.snapshot_id:
-        return bool(verify(home, snapshot_id))
+def _dangling(home: Path, link: Path, snapshot_id: str) -> BrokenSnapshot:
+    problem = "warehouse/current points to it, and its folder is gone"
+    if newest := _newest(home):
+        advice, command = "let current point to the newest one that is left", _linked(home, newest)
+    else:
+        advice, command = "remove the link; cptflow run then makes the tables again", f"rm {shlex.quote(str(link))}"
+    return BrokenSnapshot(
+        home,
+        snapshot_id,
+        problem,
+        f"Take warehouse/snapshots/{snapshot_id} from a backup. Without one, {advice}. Type: {command}",
+    )
+
+
+def _copied(home: Path, link: Path) -> BrokenSnapshot:
+    """``current`` is a folder, as in a home that was copied with links followed."""
     try:
-        return snapshot_id != made.parent and read_manifest(home, snapshot_id)["parent"] == made.parent
-    except BrokenSnapshot:
-        return False  # damaged, and not by us: `verify` tells
+        snapshot_id = str(json.loads((link / MANIFEST).read_text(encoding="utf-8"))["snapshot_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        snapshot_id = ""
+    own, current = re.fullmatch(SNAPSHOT_ID_PATTERN, snapshot_id) is not None, shlex.quote(str(link))
+    if own and not (_snapshots(home) / snapshot_id).exists():
+        target = shlex.quote(str(_snapshots(home) / snapshot_id))
+        advice = "Make it that snapshot's folder again, and a link to it."
+        command = f"mkdir -p {shlex.quote(str(_snapshots(home)))} && mv {current} {target} && "
+    else:
+        snapshot_id = snapshot_id if own else _newest(home) or ""
+        advice = "Remove that folder, and make it a link."
+        command = f"rm -r {current}" + (" && " if snapshot_id else "")
+    command += _linked(home, snapshot_id) if snapshot_id else ""
+    problem = "warehouse/current is a folder, not a link (copy a home with cp -a)"
+    return BrokenSnapshot(home, snapshot_id or "current", problem, f"{advice} Type: {command}")
+
+
+def _linked(home: Path, snapshot_id: str) -> str:
+    """The command that lets ``current`` point to a snapshot."""
+    return f"ln -sfn snapshots/{snapshot_id} {shlex.quote(str(home / 'warehouse' / 'current'))}"
+
+
+def _newest(home: Path) -> str | None:
+    """The snapshot that was published last, of those whose folders are whole."""
+    names = [f.name for f in _snapshots(home).glob("[!.]*") if re.fullmatch(SNAPSHOT_ID_PATTERN, f.name) and f.is_dir()]
+    whole = [read_manifest(home, name) for name in names if not verify(home, name)]
+    return max(whole, key=lambda manifest: str(manifest["published_at"]))["snapshot_id"] if whole else None
 
 
 def _sha256(data: bytes | pa.Buffer) -> str:

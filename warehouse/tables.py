@@ -167,15 +167,16 @@ CODES = Table(
         Column("long_descriptor", "Long descriptor.", max_length=4000),
         _required(
             "status",
-            "active, deleted or unknown on the snapshot's as-of date; a later deletion is only announced.",
+            "As of the snapshot: the latest addition or deletion up to its as-of date decides, later ones are only "
+            "announced; a banner decides where no history speaks, or on a newer page that lost its history.",
             values=("active", "deleted", "unknown"),
         ),
         Column("added_on", "First day the code was valid.", DATE),
         Column("changed_on", "Day of the latest change that its history tells.", DATE),
         Column(
             "deleted_on",
-            "First day the code is gone, past or announced. A deletion written as 31 December is the next "
-            "day's: both notations mean the same day.",
+            "First day the code is gone, past or announced; null where neither is told. A deletion written as "
+            "31 December is the next day's: both notations mean the same day.",
             DATE,
         ),
         *(Column(f"{name}_code", f"Code of the {what}.", max_length=8) for name, what in _INDICATORS.items()),
@@ -265,8 +266,9 @@ NOTICES = _fact(
     ("ordinal",),
     _ordinal("the page's notices"),
     _required("holder", "Who holds the right.", max_length=200),
-    Column("year", "Year of the notice.", INT32),
-    _required("text", "The line as written.", max_length=2000),
+    # Years roll over on every page each January: no news of a code.
+    Column("year", "Year of the notice.", INT32, volatile=True),
+    _required("text", "The line as written.", max_length=2000, volatile=True),
 )
 
 DOCUMENTS = Table(

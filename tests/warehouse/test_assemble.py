@@ -9,6 +9,7 @@ import pytest
 from parsers.records import Descriptor, Narrative, Notice, Outcome, ParseWarning
 from tests.warehouse.invented import LIVE, TRUST, assembled, capture, captures, day, everything, page
 from warehouse.assemble import NothingCaptured, assemble
+from warehouse.expectations import validate
 from warehouse.staging import stage
 
 BAD: tuple[Outcome, ...] = (
@@ -141,11 +142,15 @@ def test_documents_are_those_in_use_and_the_latest_of_each_url(tmp_path: Path) -
     assert set(made.tables["documents"]["document_id"].to_pylist()) == {three.document_id, gated.document_id}
 
 
-def test_a_code_without_any_table_has_its_page(tmp_path: Path) -> None:
-    """A partial page may tell no more than that there is such a code."""
+def test_a_page_that_covers_no_table_makes_no_code(tmp_path: Path) -> None:
+    """An address is no evidence that there is such a code."""
     made = assembled(tmp_path, [(page(outcome="partial", covers=[]), day(1))])
-    assert made.tables["codes"]["status"].to_pylist() == ["unknown"]
-    assert made.tables["documents"].num_rows == 1
+    assert made.tables["codes"].num_rows == 0
+    assert made.tables["documents"]["outcome"].to_pylist() == ["partial"]
+    assert validate(made.tables, made.as_of, TRUST).stopped == []
+    whole = page(records=everything())
+    made = assembled(tmp_path, [(whole, day(1)), (page(outcome="partial", covers=[]), day(2))])
+    assert made.tables["codes"]["code"].to_pylist() == ["0748T"]
     assert made.as_of == day(1)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from parsers.records import Attribute, Descriptor, HistoryEvent, Indicator, Record
 from tests.warehouse.invented import assembled, day, page
+from warehouse.staging import StagedResult
 
 NOTICE = Attribute("deletion_notice", 1, "Synthetic banner: code deleted")
 
@@ -41,6 +42,19 @@ def code_of(home: Path, *records: Record) -> dict[str, Any]:
         ([event("2020-01-01", "deleted"), event("2024-01-01", "deleted")], "deleted", "2024-01-01"),
         ([event("2020-01-01", "deleted"), event("2021-01-01", "added")], "active", None),
         ([event("2021-01-01", "deleted"), event("2021-01-01", "added")], "deleted", "2021-01-01"),
+        # the latest addition or deletion up to now decides; what comes later is only announced
+        ([event("2027-01-01", "added")], "unknown", None),
+        ([event("2027-01-01", "added"), event("2028-01-01", "deleted")], "unknown", "2028-01-01"),
+        ([event("2024-01-01", "changed"), event("2027-01-01", "added")], "active", None),
+        ([event("2027-01-01", "added"), event("2027-06-01", "changed")], "unknown", None),
+        ([event("2023-01-01", "deleted"), event("2027-01-01", "added")], "deleted", "2023-01-01"),
+        ([event("2023-01-01", "deleted"), event("2024-01-01", "added"), event("2026-12-31", "deleted")],
+         "active", "2027-01-01"),
+        ([event("2020-01-01", "added"), event("2023-01-01", "deleted"), event("2027-01-01", "deleted")],
+         "deleted", "2023-01-01"),
+        ([event("2026-03-01", "added"), event("2026-03-01", "deleted")], "deleted", "2026-03-01"),
+        ([event("2020-12-31", "deleted"), event("2021-01-01", "added")], "deleted", "2021-01-01"),
+        ([event("2027-01-01", "deleted"), event("2028-01-01", "deleted")], "active", "2027-01-01"),
         # a banner counts only where no history speaks
         ([NOTICE], "deleted", None),
         ([NOTICE, event("2023-01-01", "added")], "active", None),
@@ -65,6 +79,29 @@ def test_an_announced_deletion_comes_true_as_data_time_passes(tmp_path: Path) ->
     after = assembled(tmp_path, [(going, day(1)), (other, day(9))]).tables["codes"].to_pylist()
     assert [row["status"] for row in before] == ["active"]
     assert [(row["code"], row["status"]) for row in after] == [("0748T", "deleted"), ("1001T", "unknown")]
+
+
+def banner_after(home: Path, first: tuple[Record, ...], later: StagedResult) -> dict[str, Any]:
+    seen = [(page(records=first), day(1)), (later, day(2))]
+    (row,) = assembled(home, seen).tables["codes"].to_pylist()
+    return row
+
+
+def test_a_banner_of_a_newer_page_counts_where_that_page_lost_its_history(tmp_path: Path) -> None:
+    added, announced = event("2020-01-01", "added"), event("2027-01-01", "deleted")
+    cut = page(records=[NOTICE], covers=["attributes"], outcome="partial", truncated=True)
+    row = banner_after(tmp_path / "1", (added,), cut)
+    assert (row["status"], row["added_on"], row["deleted_on"]) == ("deleted", dt.date(2020, 1, 1), None)
+    row = banner_after(tmp_path / "2", (added, announced), cut)
+    assert (row["status"], row["deleted_on"]) == ("deleted", dt.date(2027, 1, 1))
+
+
+def test_a_banner_of_an_older_page_or_another_site_leaves_the_history_to_decide(tmp_path: Path) -> None:
+    added = event("2020-01-01", "added")
+    history = page(records=[added], covers=["history_events"], outcome="partial")
+    assert banner_after(tmp_path / "1", (NOTICE,), history)["status"] == "active"
+    other = page(records=[NOTICE], covers=["attributes"], source="openpayer")
+    assert banner_after(tmp_path / "2", (added,), other)["status"] == "active"
 
 
 def test_dates_are_the_first_added_and_the_last_changed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.warehouse.generated import records as any_record
 from tests.warehouse.invented import TRUST, assembled, day, everything, page
 from warehouse.codes import derive_codes
 from warehouse.compare import compare, no_changes
-from warehouse.tables import BY_NAME, CHANGES, CODES, COMPARED, FACTS, Table
+from warehouse.tables import BY_NAME, CHANGES, CODES, COMPARED, DOCUMENTS, FACTS, Table
 
 PARENT = "20260301T120000Z-0123abcd"
 Tables = dict[str, pa.Table]
@@ -70,13 +70,24 @@ def test_a_new_code_and_its_rows(tmp_path: Path) -> None:
     assert rows["history_events"]["row_key"] == "codingahead|1001T|2026-01-01|added|1"
     assert rows["history_events"]["effective_on"] == dt.date(2026, 1, 1)
     went = {row["table_name"]: row for row in changes(after, before)}
-    assert went["codes"]["change_type"] == "code_deleted"
+    assert (went["codes"]["change_type"], went["codes"]["effective_on"]) == ("attribute_changed", None)
     assert (went["descriptors"]["before"], went["descriptors"]["after"]) == ('{"text":"Synthetic new"}', None)
 
 
 ADDED = HistoryEvent(dt.date(2020, 1, 1), "added", 1, None)
 DELETED = HistoryEvent(dt.date(2025, 12, 31), "deleted", 1, None)
 AGAIN = HistoryEvent(dt.date(2026, 2, 1), "added", 1, None)
+
+
+def no_rows(tables: Tables) -> Tables:
+    return {name: rows.slice(0, 0) for name, rows in tables.items()}
+
+
+def test_law_3_a_code_that_is_no_longer_there_is_not_told_as_deleted(tmp_path: Path) -> None:
+    """Its rows were held back, or its page was lost: neither says that the code is gone."""
+    gone = tables_of(tmp_path, ADDED, DELETED)
+    told = {(r["change_type"], r["after"]) for r in changes(gone, no_rows(gone)) if r["table_name"] == "codes"}
+    assert told == {("attribute_changed", None)}
 
 
 def test_deleted_and_reinstated(tmp_path: Path) -> None:
@@ -90,6 +101,10 @@ def test_deleted_and_reinstated(tmp_path: Path) -> None:
     status = [row for row in changes(gone, back) if row["column_name"] == "status"]
     assert [(r["change_type"], r["before"], r["after"]) for r in status] == [("code_reinstated", "deleted", "active")]
     unknown = tables_of(tmp_path / "4", Descriptor("short", "Synthetic"))
+    status = [row for row in changes(gone, unknown) if row["column_name"] == "status"]
+    assert [row["change_type"] for row in status] == ["attribute_changed"]
+    (came,) = [row for row in changes(no_rows(gone), gone) if row["table_name"] == "codes"]
+    assert (came["change_type"], json.loads(came["after"])["status"]) == ("code_added", "deleted")
     status = [row for row in changes(unknown, active) if row["column_name"] == "status"]
     assert [row["change_type"] for row in status] == ["attribute_changed"]
 
@@ -122,9 +137,10 @@ def test_deleted_and_reinstated(tmp_path: Path) -> None:
         (RelatedCode("related", "CPT", "99213", "Old"), RelatedCode("related", "CPT", "99213", None), {
             ("relation_changed", "related_codes", "codingahead|0748T|related|CPT|99213", "description", "Old", None),
         }),
-        (Notice(1, "A", 2025, "Line"), Notice(1, "A", 2026, "Line"), {
-            ("attribute_changed", "notices", "codingahead|0748T|1", "year", "2025", "2026"),
+        (Notice(1, "A", 2025, "Line"), Notice(1, "B", 2025, "Line"), {
+            ("attribute_changed", "notices", "codingahead|0748T|1", "holder", "A", "B"),
         }),
+        (Notice(1, "A", 2025, "Copyright 2025 A"), Notice(1, "A", 2026, "Copyright 2026 A"), set()),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -214,7 +230,8 @@ def in_memory(pages: dict[tuple[str, str], list[Record]]) -> Tables:
         [{"code": code, "first_seen_at": day(1), "source_count": 1} for code in codes],
         schema=pa.schema([CODES.schema.field(name) for name in ("code", "first_seen_at", "source_count")]),
     )
-    return {"codes": derive_codes(base, facts, TRUST, day(1)), **facts}
+    documents = DOCUMENTS.schema.empty_table()
+    return {"codes": derive_codes(base, {**facts, "documents": documents}, TRUST, day(1)), **facts}
 
 
 snapshots = st.dictionaries(

@@ -78,7 +78,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Published:
         tables, as_of=after.as_of, parent=None, run_id="20260301T120000Z-3f9a",
         published_at=dt.datetime(2026, 4, 1, 1, 2, 3, 456_789, dt.UTC), cptflow_version="0.1.0",
     )  # fmt: skip
-    return publish(home, made, run_ids=[], suites=[])
+    return publish(home, made, run_ids=[], suites=[], trust=TRUST)
 
 
 def file_of(snapshot: Published, table: Table) -> Path:

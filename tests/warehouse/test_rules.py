@@ -61,6 +61,14 @@ def test_every_column_has_a_rule(table: Table) -> None:
     assert all(rule.table == table.name and rule.message for rule in rules)
 
 
+@pytest.mark.parametrize("year", [1, 1960, 9999])
+def test_a_wild_as_of_gives_ranges_all_the_same(year: int) -> None:
+    for table in TABLES:
+        for rule in row_rules(table, dt.datetime(year, 12, 31, 23, tzinfo=dt.UTC)):
+            if (highest := rule.arguments.get("max_value")) is not None:
+                assert rule.arguments["min_value"] <= highest, rule.name  # type: ignore[operator]
+
+
 def test_every_row_rule_has_a_planted_fault(all_faults: list[Fault]) -> None:
     rules = {
         (table.name, rule.name)

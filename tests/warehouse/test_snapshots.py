@@ -1,7 +1,6 @@
 """Publication is all or nothing (law 4), and what was published can be read and verified."""
 
 import dataclasses
-import datetime as dt
 import json
 import shutil
 import threading
@@ -13,23 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from parsers.records import Descriptor
-from tests.warehouse.invented import assembled, day, everything, page
+from tests.warehouse.drafts import SUITES, drafted, published
+from tests.warehouse.invented import TRUST
 from warehouse import snapshots
-from warehouse.compare import compare, no_changes
 from warehouse.snapshots import (
     BrokenSnapshot,
     Draft,
     NoSnapshot,
     ParentMoved,
-    Published,
     UnknownSnapshot,
     changed_schemas,
     current_id,
-    draft,
     list_snapshots,
     needs_rebase,
-    publish,
     read_manifest,
     read_table,
     read_tables,
@@ -37,46 +32,6 @@ from warehouse.snapshots import (
     verify,
 )
 from warehouse.tables import TABLES, fingerprint
-
-SUITES = [{"table": "codes", "success": True, "rules": []}]
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
-    """Tables before and after a descriptor changed."""
-    old, new = page(records=everything()), page(records=[Descriptor("short", "Synthetic change")])
-    home = tmp_path_factory.mktemp("home")
-    return assembled(home, [(old, day(1))]).tables, assembled(home, [(old, day(1)), (new, day(2))]).tables
-
-
-def drafted(
-    tables: dict[str, pa.Table], parent: str | None, run: int, before: dict[str, pa.Table] | None = None
-) -> Draft:
-    changes = compare(before, tables, parent) if parent and before else no_changes()
-    return draft(
-        {**tables, "changes": changes},
-        as_of=day(run),
-        parent=parent,
-        run_id=f"20260301T12000{run}Z-3f9a",
-        published_at=dt.datetime(2026, 4, run, tzinfo=dt.UTC),
-        cptflow_version="0.1.0",
-    )
-
-
-def published(home: Path, made: Draft) -> Published:
-    return publish(home, made, run_ids=[made.run_id], suites=SUITES)
-
-
-@pytest.fixture
-def home(tmp_path: Path, both: tuple[dict[str, pa.Table], dict[str, pa.Table]]) -> Path:
-    """A home with one snapshot."""
-    published(tmp_path, drafted(both[0], None, 1))
-    return tmp_path
-
-
-@pytest.fixture
-def second(home: Path, both: tuple[dict[str, pa.Table], dict[str, pa.Table]]) -> Draft:
-    return drafted(both[1], current_id(home), 2, both[0])
 
 
 def test_a_snapshot_is_read_back_as_it_was_made(home: Path, second: Draft) -> None:
@@ -101,6 +56,7 @@ def test_the_manifest_tells_what_was_published(home: Path, second: Draft) -> Non
     assert manifest["as_of"] == "2026-03-02T12:00:00.000000+00:00"
     assert manifest["parsers"] == {"codingahead": 1}
     assert manifest["run_ids"] == [second.run_id]
+    assert manifest["trust"] == list(TRUST)
     assert manifest["suites"] == SUITES
     codes = manifest["files"]["codes"]
     assert (codes["rows"], codes["schema"]) == (1, fingerprint(TABLES[0]))
@@ -222,7 +178,7 @@ def test_a_snapshot_that_was_never_current_is_used_if_whole(home: Path, second: 
     assert current_id(home) == second.snapshot_id
 
 
-def test_a_snapshot_that_was_never_current_is_swept(
+def test_publishing_never_deletes_a_snapshot(
     home: Path, second: Draft, both: tuple[dict[str, pa.Table], dict[str, pa.Table]]
 ) -> None:
     published(home, second)
@@ -230,23 +186,36 @@ def test_a_snapshot_that_was_never_current_is_swept(
     (home / "warehouse/current").symlink_to(f"snapshots/{second.parent}")
     other = drafted(both[1], second.parent, 3, both[0])
     published(home, other)
-    assert {path.name for path in (home / "warehouse/snapshots").iterdir()} == {second.parent, other.snapshot_id}
+    folders = {path.name for path in (home / "warehouse/snapshots").iterdir()}
+    assert folders == {second.parent, second.snapshot_id, other.snapshot_id}
+    assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [second.parent, other.snapshot_id]
 
 
-def test_a_damaged_snapshot_of_the_same_id_is_replaced(home: Path, second: Draft) -> None:
-    folder = home / "warehouse/snapshots" / second.snapshot_id
-    folder.mkdir()
-    (folder / "codes.parquet").write_bytes(b"half")
+def test_history_survives_a_current_that_points_back(home: Path, second: Draft, both: Any) -> None:
     published(home, second)
-    assert verify(home, second.snapshot_id) == []
+    third = published(home, drafted(both[0], second.snapshot_id, 3, both[1])).snapshot_id
+    (home / "warehouse/current").unlink()
+    (home / "warehouse/current").symlink_to(f"snapshots/{second.parent}")
+    fourth = published(home, drafted(both[1], second.parent, 4, both[0])).snapshot_id
+    folders = {path.name for path in (home / "warehouse/snapshots").iterdir()}
+    assert folders == {second.parent, second.snapshot_id, third, fourth}
 
 
-def test_older_snapshots_stay_even_damaged_ones(home: Path, second: Draft) -> None:
+def test_stray_files_are_in_nobodys_way(home: Path, second: Draft) -> None:
+    place = home / "warehouse/snapshots"
+    for name in (".DS_Store", "Thumbs.db"):
+        (place / name).write_bytes(b"x")
+    (home / "warehouse/current/.DS_Store").write_bytes(b"x")
+    assert verify(home, str(current_id(home))) == []
     published(home, second)
-    (home / "warehouse/snapshots" / str(second.parent) / "manifest.json").unlink()
-    third = drafted(dict(second.tables), second.snapshot_id, 3)
-    published(home, third)
-    assert (home / "warehouse/snapshots" / str(second.parent)).is_dir()
+    assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [second.parent, second.snapshot_id]
+    assert {".DS_Store", "Thumbs.db"} <= {path.name for path in place.iterdir()}
+
+
+def test_the_list_ends_where_older_snapshots_are_gone(home: Path, second: Draft) -> None:
+    published(home, second)
+    shutil.rmtree(home / "warehouse/snapshots" / str(second.parent))
+    assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [second.snapshot_id]
 
 
 def test_a_writer_whose_parent_is_no_longer_current_cannot_publish(home: Path, second: Draft) -> None:
@@ -332,3 +301,26 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path, both: An
     done = published(home, drafted(both[0], None, 1))
     assert read_table(home, done.snapshot_id, "codes").column_names[0] == "code"
     assert "a" not in read_table(home, done.snapshot_id, "codes").column_names
+
+
+def test_damage_is_mended_from_a_backup_and_never_by_deleting(home: Path) -> None:
+    (home / "warehouse/current/codes.parquet").unlink()
+    with pytest.raises(BrokenSnapshot, match="backup") as told:
+        read_table(home, require_current(home), "codes")
+    assert "delete the" not in str(told.value)
+
+
+def test_a_damaged_snapshot_of_the_same_id_is_replaced(home: Path, second: Draft) -> None:
+    folder = home / "warehouse/snapshots" / second.snapshot_id
+    folder.mkdir()
+    (folder / "codes.parquet").write_bytes(b"half")
+    published(home, second)
+    assert verify(home, second.snapshot_id) == []
+
+
+def test_older_snapshots_stay_even_damaged_ones(home: Path, second: Draft) -> None:
+    published(home, second)
+    (home / "warehouse/snapshots" / str(second.parent) / "manifest.json").unlink()
+    third = drafted(dict(second.tables), second.snapshot_id, 3)
+    published(home, third)
+    assert (home / "warehouse/snapshots" / str(second.parent)).is_dir()

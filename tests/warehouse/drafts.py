@@ -1,0 +1,32 @@
+"""Snapshots of invented tables, and their publication."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+
+from tests.warehouse.invented import TRUST, day
+from warehouse.compare import compare, no_changes
+from warehouse.snapshots import Draft, Published, draft, publish
+
+SUITES = [{"table": "codes", "success": True, "rules": []}]
+
+
+def drafted(
+    tables: dict[str, pa.Table], parent: str | None, run: int, before: dict[str, pa.Table] | None = None
+) -> Draft:
+    changes = compare(before, tables, parent) if parent and before else no_changes()
+    return draft(
+        {**tables, "changes": changes},
+        as_of=day(run),
+        parent=parent,
+        run_id=f"20260301T12000{run}Z-3f9a",
+        published_at=dt.datetime(2026, 4, run, tzinfo=dt.UTC),
+        cptflow_version="0.1.0",
+    )
+
+
+def published(home: Path, made: Draft) -> Published:
+    return publish(home, made, run_ids=[made.run_id], suites=SUITES, trust=TRUST)
