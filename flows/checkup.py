@@ -83,26 +83,31 @@ def _home(home: Path) -> Finding:
 
 
 def _lock(home: Path) -> Finding:
-    if not is_held(home):
+    try:
+        held = is_held(home)
+    except OSError as error:
+        return Finding("lock", f"{error.filename} cannot be read: {error.strerror}", False, "give the user that right")
+    if not held:
         return Finding("lock", "free")
     holder = read_holder(home) or {}
     return Finding("lock", "held by run {run_id}, process {pid} on {host}".format_map(_Unknown(holder)))
 
 
 def _snapshot(home: Path) -> Iterator[Finding]:
-    snapshot_id = snapshots.current_id(home)
-    if snapshot_id is None:
+    snapshot_id = None
+    try:
+        snapshot_id = snapshots.current_id(home)
+        problems = snapshots.verify(home, snapshot_id) if snapshot_id else []
+    except (snapshots.SnapshotError, OSError) as error:
+        problems = [str(error)]
+    if snapshot_id is None and not problems:
         yield Finding("snapshot", "none published yet")
         return
-    try:
-        problems = snapshots.verify(home, snapshot_id)
-    except snapshots.SnapshotError as error:
-        problems = [str(error)]
-    mend = (
-        "take its folder back from a backup, or delete warehouse/ in the home and run `cptflow run`: it is made again"
-    )
+    mend = "take its folder back from a backup (the list of changes is in it; it cannot be made again)"
     found = "; ".join(problems) or "every file is as it was written"
-    yield Finding("snapshot", f"{snapshot_id}: {found}", not problems, mend if problems else "")
+    yield Finding(
+        "snapshot", f"{snapshot_id}: {found}" if snapshot_id else found, not problems, mend if problems else ""
+    )
 
 
 def _leftovers(home: Path) -> Finding:

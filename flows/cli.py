@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,6 +41,9 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             tell("Interrupted. Nothing needs repair: the same command goes on from here.")
+        wrong_usage = getattr(end.__context__, "format_message", None)
+        if wrong_usage and "--json" in sys.argv:
+            _document("UsageError", wrong_usage(), end.code)
         raise
     except Exception as error:
         sys.exit(_told(error))
@@ -54,14 +58,27 @@ def _every_command(
 
 def _told(error: Exception) -> int:
     """Tell an error; returns the exit status. What follows `--json` is JSON, also then."""
+    if isinstance(error, OSError) and error.filename:
+        error = _of_the_disk(error)
     status, message = _status(error), str(error)
     if status is None:
         status, message = 1, f"Unexpected {type(error).__name__}: {error}. {_traceback(error)}"
     for line in message.splitlines():
         tell(line, style="red")
     if "--json" in sys.argv:
-        document({"error": {"type": type(error).__name__, "message": message, "exit_status": status}})
+        _document(type(error).__name__, message, status)
     return status
+
+
+def _document(kind: str, message: str, status: object) -> None:
+    document({"error": {"type": kind, "message": message, "exit_status": status}})
+
+
+def _of_the_disk(error: OSError) -> Exception:
+    """What the disk refuses to a command other than a run, which names its step itself."""
+    from flows.errors import DiskFailed
+
+    return DiskFailed("cptflow", Path(error.filename), error, "Nothing was published")
 
 
 def _status(error: Exception) -> int | None:

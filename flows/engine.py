@@ -67,7 +67,10 @@ class ProcessPool:
         return function(*args, **kwargs)
 
     def map(self, name: str, function: Callable[[B], T], batches: Sequence[B]) -> Iterator[T]:
-        """Raises WorkerDied where a worker was ended, BatchFailed where the function raised; both name the batch."""
+        """Raises WorkerDied where a worker was ended, BatchFailed where the function raised; both name the batch.
+
+        OSError comes through as it is: the disk's trouble is not the batch's.
+        """
         todo = iter(batches)
         crew = [_start(self.preload, function) for _ in range(min(self.workers, len(batches)))]
         try:
@@ -123,6 +126,8 @@ def _receive(name: str, process: BaseProcess, pipe: Connection, batch: object) -
     except (EOFError, OSError):
         process.join()
         raise WorkerDied(name, str(batch), process.exitcode) from None
+    if isinstance(answer, OSError):
+        raise answer
     if not ok:
         raise BatchFailed(name, str(batch), *answer)
     return answer
@@ -138,6 +143,8 @@ def _work(pipe: Connection, function: Callable[[B], T]) -> None:
             sys.exit()
         try:
             answer = (True, function(batch))
+        except OSError as error:
+            answer = (False, error)  # type: ignore[assignment]
         except Exception as error:
             answer = (False, (f"{type(error).__name__}: {error}", traceback.format_exc()))  # type: ignore[assignment]
         try:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class CptflowError(Exception):
     """A failure that a person can act on. ``exit_status`` is the command's; the message is for people."""
@@ -38,6 +44,24 @@ class HomeHeld(CptflowError):
         super().__init__(
             f"The home {home} is held by {who}. Two runs never share a home: wait until it ends, or end that "
             "process; the lock goes with it, and the next run needs no repair."
+        )
+
+
+class DiskFailed(CptflowError):
+    """The disk refused something. ``path`` is the file where the system named it, else the home."""
+
+    def __init__(self, doing: str, home: Path, error: OSError, kept: str) -> None:
+        self.doing, self.errno = doing, error.errno
+        self.path = str(error.filename or home)
+        if error.errno in _NO_ROOM:
+            advice = "Make room on its disk, or raise the limit on the size of files"
+        elif error.errno in _NO_RIGHT:
+            advice = "Give this user the right to it, or name another home with --home"
+        else:
+            advice = "See whether its disk is there and healthy"
+        super().__init__(
+            f"{doing}: the system refused {self.path}: {error.strerror or error}. {advice}. {kept}; running again "
+            "goes on from here."
         )
 
 

@@ -46,9 +46,11 @@ def read_holder(home: Path) -> dict[str, object] | None:
 
 
 def is_held(home: Path) -> bool:
-    """Whether a run holds the home right now."""
+    """Whether a run holds the home right now; nothing is written. Raises OSError where the lock cannot be read."""
     if not (home / LOCK).exists():
         return False
+    if sys.platform != "win32":
+        return _is_locked(home / LOCK)
     lock = FileLock(home / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -56,6 +58,19 @@ def is_held(home: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+if sys.platform != "win32":
+    import fcntl
+
+    def _is_locked(file: Path) -> bool:
+        """Asked through a descriptor for reading: the home may be read-only."""
+        with file.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
 
 def _write_holder(home: Path, run_id: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -16,13 +16,13 @@ import parsers
 from flows import planning
 from flows import report as reports
 from flows.engine import Engine
-from flows.errors import UsageError
+from flows.errors import DiskFailed, UsageError
 from flows.lock import hold
 from flows.outcomes import note_outcomes
 from flows.parsing import Batch, parse_batch, peak_memory_bytes
 from flows.planning import Key
 from flows.progress import Progress
-from flows.publication import Basis, changes_since, check, publish
+from flows.publication import Basis, changes_since, check, check_captures, publish
 from flows.report import Report, Step
 from flows.settings import Settings
 from parsers.records import ParseResult
@@ -56,44 +56,69 @@ class _Run:
 def run(inputs: Sequence[Path], settings: Settings, engine: Engine, progress: Progress) -> Report:
     """Land ``inputs``, then every step up to publication; returns (and writes) the run report.
 
-    Raises UnusableInput, UsageError, HomeHeld before anything is done. Whatever else is raised stands in the report.
+    Raises UnusableInput, UsageError, BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands
+    in the report.
     """
     for path in inputs:
         check_input(path)
     home = settings.home
     _make_home(home, inputs)
     run_id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    with hold(home, run_id):
-        report = reports.begin(run_id, [str(path) for path in inputs], settings)
-        try:
-            _steps(_Run(home, settings, engine, progress, report), inputs)
-        except BaseException as error:
-            reports.failed(report, error)
-            raise
-        finally:
-            report.peak_memory_bytes["this_process"] = peak_memory_bytes()
-            with suppress(OSError):  # a full disk; the error that is under way says more
-                reports.write(report)
+    report = reports.begin(run_id, [str(path) for path in inputs], settings)
+    with _disk_told(home, report):
+        report.snapshot_id = snapshots.current_id(home)
+        with hold(home, run_id):
+            try:
+                with _disk_told(home, report):
+                    _steps(_Run(home, settings, engine, progress, report), inputs)
+            except BaseException as error:
+                reports.failed(report, error)
+                with suppress(OSError):  # a full disk; the error that is under way says more
+                    _write(report)
+                raise
+            _write(report)
     return report
+
+
+def _write(report: Report) -> None:
+    report.peak_memory_bytes["this_process"] = peak_memory_bytes()
+    reports.write(report)
+
+
+@contextmanager
+def _disk_told(home: Path, report: Report) -> Iterator[None]:
+    """Raises DiskFailed for what the disk refuses, with the step that met it and what `current` points to."""
+    try:
+        yield
+    except OSError as error:
+        failed = next((step.step for step in report.steps if step.failed), None)
+        doing = f"Step {failed}" if failed else "Keeping the home's books"
+        new = report.snapshot_id if report.status == "published" else None
+        with suppress(OSError, snapshots.SnapshotError):
+            if (now := snapshots.current_id(home)) != report.snapshot_id:
+                new = now
+        kept = f"`current` points to the new snapshot {new}" if new else "`current` is as it was"
+        raise DiskFailed(doing, home, error, kept) from error
 
 
 def _steps(run: _Run, inputs: Sequence[Path]) -> None:
     """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
     report, home, trust = run.report, run.home, run.settings.trust
+    report.snapshot_id = parent = snapshots.current_id(home)
     _land(run, inputs)
     index, live = read_captures(home), parsers.live()
     fresh, not_staged = _parse(run, index, live)
     report.captures_in_home = index.num_rows
-    report.snapshot_id = parent = snapshots.current_id(home)
     looked_at = planning.rests_on(index, live, trust, not_staged)
-    if not index.num_rows or planning.was_seen(home, parent, looked_at):
+    if (parent is None and not index.num_rows) or planning.was_seen(home, parent, looked_at):
         report.status, report.exit_status = "nothing_new", 0
         return
-    captures = planning.warehouse_captures(index)
+    basis = Basis(home, planning.warehouse_captures(index), live, trust)
+    check_captures(parent, basis)
     results = staging.read_results(home, live)
     note_outcomes(report, index, fresh, results, not_staged)
-    run.step("freshness", write_freshness, home, captures, results)
-    _publish_news(run, parent, Basis(home, captures, live, trust))
+    run.step("freshness", write_freshness, home, basis.captures, results)
+    _publish_news(run, parent, basis)
     if report.status != "stopped":
         planning.mark_seen(home, report.snapshot_id, looked_at)
 

@@ -55,13 +55,19 @@ def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembl
     return Assembled(checked.tables, assembled.as_of)
 
 
+def check_captures(parent: str | None, basis: Basis) -> None:
+    """Raises CapturesLost where the snapshot ``parent`` rests on captures that are gone: all of theirs would be too."""
+    if parent is None:
+        return
+    if lost := sorted(set(snapshots.read_manifest(basis.home, parent)["run_ids"]) - set(_run_ids(basis))):
+        raise CapturesLost(basis.home, parent, lost)
+
+
 def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table:
-    """The table ``changes``, from the snapshot ``parent`` to the validated tables ``made``. Raises CapturesLost."""
+    """The table ``changes``, from the snapshot ``parent`` to the validated tables ``made``."""
     if parent is None:
         return no_changes()
     manifest = snapshots.read_manifest(basis.home, parent)
-    if lost := sorted(set(manifest["run_ids"]) - set(_run_ids(basis))):
-        raise CapturesLost(basis.home, parent, lost)
     before = snapshots.read_tables(basis.home, parent)
     if not _made_otherwise(manifest, made.tables["documents"], basis):
         return compare(before, made.tables, parent)

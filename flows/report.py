@@ -27,6 +27,7 @@ class Step:
     step: str
     seconds: float
     pages: int | None = None
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -87,6 +88,9 @@ class Report:
         step, begun = Step(name, 0.0), time.perf_counter()
         try:
             yield step
+        except BaseException:
+            step.failed = True
+            raise
         finally:
             step.seconds = round(time.perf_counter() - begun, 3)
             self.steps.append(step)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,6 +20,7 @@ HOST = "127.0.0.1"
 USUAL_PORT = 4200
 STARTUP_SECONDS = 180
 STOP_SECONDS = 20
+PR_SET_PDEATHSIG = 1
 
 
 class ServerFailed(CptflowError):
@@ -78,7 +82,22 @@ def start(home: Path, port: int) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=end_with_parent(),
         )
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """What a child process does first on Linux: have itself ended with us, also where we are killed with SIGKILL."""
+    if sys.platform != "linux":
+        return None
+    prctl, ours = ctypes.CDLL(None).prctl, os.getpid()  # looked up here: between fork and exec little is safe
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != ours:  # ended before
+            os._exit(1)
+
+    return tie
 
 
 def wait_until_healthy(process: subprocess.Popen[bytes], home: Path, port: int) -> float:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+import parsers
 from flows.errors import SettingsError, UsageError
 
 CONFIG_FILE = "cptflow.toml"
@@ -61,6 +62,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("trust")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [parser.split("@")[0] for parser in parsers.live() if not parser.startswith("none@")]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"there is no source {', '.join(unknown)}; there are {', '.join(known)}")
+        return names
 
     @classmethod
     def settings_customise_sources(

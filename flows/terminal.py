@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -75,8 +76,19 @@ def as_text(blocks: Iterable[Block]) -> str:
 
 def document(value: object) -> None:
     """The one JSON document of a command with ``--json``."""
-    json.dump(value, sys.stdout, ensure_ascii=True, indent=2, default=str)
+    json.dump(_for_json(value), sys.stdout, ensure_ascii=True, indent=2, default=str, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _for_json(value: object) -> object:
+    """JSON has neither NaN nor infinities, and names are text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _for_json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_for_json(item) for item in value]
+    return value
 
 
 def _aligned(grid: Grid) -> list[str]:

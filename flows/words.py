@@ -97,7 +97,7 @@ def _landed(report: Report) -> list[Block]:
     if problems:
         lines.append(Line(f"WARNING: {_count(len(problems), 'file')} could not be landed:", "bold yellow"))
         lines += [Line(f"  {problem['file']}: {problem['message']}") for problem in problems[:SHOWN_PAGES]]
-        lines += _more(len(problems))
+        lines += _more(len(problems), len(problems))
     return lines
 
 
@@ -130,7 +130,7 @@ def _pages(report: Report) -> list[Block]:
         return []
     rows = [(note.code or changes.ABSENT, note.outcome, note.reason or "", note.url) for note in told[:SHOWN_PAGES]]
     total = sum(report.captures.get(outcome, 0) for outcome in TOLD)
-    return [Line(), Grid("Pages to look at", ("code", "outcome", "why", "page"), rows), *_more(total)]
+    return [Line(), Grid("Pages to look at", ("code", "outcome", "why", "page"), rows), *_more(total, len(told))]
 
 
 def _urgency(note: PageNote) -> tuple[int, str]:
@@ -189,8 +189,12 @@ def _some_code(report: Report) -> str | None:
     return str(codes[0]) if len(codes) else None
 
 
-def _more(total: int) -> list[Block]:
-    return [Line(f"  ... and {total - SHOWN_PAGES} more; all are in the run report")] if total > SHOWN_PAGES else []
+def _more(total: int, kept: int) -> list[Block]:
+    """``kept``: how many of them the run report names."""
+    if total <= SHOWN_PAGES:
+        return []
+    where = "all are" if kept >= total else f"{kept} of them are"
+    return [Line(f"  ... and {total - SHOWN_PAGES} more; {where} in the run report")]
 
 
 def _count(number: int, thing: str) -> str:

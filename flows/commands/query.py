@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,11 +32,21 @@ def query(
     place = current_snapshot(home)
     columns, rows = _answer(place.folder, sql)
     if json:
-        terminal.document([dict(zip(columns, row, strict=True)) for row in rows])
+        names = _apart(columns)
+        terminal.document([dict(zip(names, row, strict=True)) for row in rows])
     else:
         terminal.show(
             [terminal.Grid(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'} of {place.snapshot_id}", columns, rows)]
         )
+
+
+def _apart(columns: Sequence[str]) -> list[str]:
+    """Names of columns, each once. Ex: code, code -> code, code_1"""
+    names: list[str] = []
+    for column in columns:
+        others = (f"{column}_{number}" for number in count(1))
+        names.append(next(name for name in chain([column], others) if name not in names))
+    return names
 
 
 def _answer(folder: Path, sql: str) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:

@@ -41,8 +41,11 @@ def run(
     """
     from flows import settings, terminal, words
     from flows.report import as_json
+    from raw.folder import check_input
 
     chosen = settings.load(home=home, engine=engine, workers=workers)
+    for path in inputs or []:  # all of them before the first run
+        check_input(path)
     reports: list[Report] = []
     for group in [[path] for path in inputs] if each and inputs else [inputs or []]:
         reports.append(_one_run(group, chosen))

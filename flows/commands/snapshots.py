@@ -15,7 +15,7 @@ app = typer.Typer(help="List the snapshots of a home, or show one.", invoke_with
 def listing(context: typer.Context, home: Home = None, json: Json = False) -> None:
     """List the snapshots of a home, newest first; `snapshots show ID` tells all of one."""
     if context.invoked_subcommand is not None:
-        context.obj = home
+        context.obj = (home, json)
         return
     from flows import terminal
     from flows.commands.current import current_snapshot
@@ -46,9 +46,10 @@ def show(
     from flows.commands.current import named_snapshot
     from warehouse import snapshots
 
-    place = named_snapshot(home or context.obj, snapshot_id)
+    home_before, json_before = context.obj  # options may stand before `show` too
+    place = named_snapshot(home or home_before, snapshot_id)
     manifest: dict[str, Any] = snapshots.read_manifest(place.home, place.snapshot_id)
-    if json:
+    if json or json_before:
         terminal.document(manifest)
         return
     files = [(name, file["rows"], file["bytes"], file["sha256"]) for name, file in manifest["files"].items()]

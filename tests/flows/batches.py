@@ -1,7 +1,9 @@
 """Functions for worker processes: they must be importable there."""
 
+import errno
 import os
 import signal
+import time
 
 
 def twice(number: int) -> int:
@@ -21,4 +23,15 @@ def killed_at_three(number: int) -> int:
 def raises_at_three(number: int) -> int:
     if number == 3:
         raise ValueError("three is too much")
+    return number
+
+
+def finds_the_disk_full(number: int) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/file")
+
+
+def raises_while_others_sleep(number: int) -> int:
+    if number == 1:
+        raise ValueError("one is too much")
+    time.sleep(60)
     return number

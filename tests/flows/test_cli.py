@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,67 @@ def test_with_json_standard_output_is_one_document(cptflow, home, words):
     assert json.loads(out)
 
 
+def a_snapshot_whose_folder_is_gone(home):
+    shutil.rmtree((home / "warehouse" / "current").resolve())
+
+
+def a_folder_in_place_of_the_link(home):
+    current = home / "warehouse" / "current"
+    files = current.resolve()
+    current.unlink()
+    shutil.copytree(files, current)
+
+
+@pytest.mark.parametrize("broken", [a_snapshot_whose_folder_is_gone, a_folder_in_place_of_the_link])
+def test_law_11_a_broken_current_is_told_by_every_command(cptflow, home, broken):
+    broken(home)
+    for words in (["run"], ["snapshots"], ["changes"], ["show", "99213"], ["query", "SELECT 1"]):
+        status, out, err = cptflow(*words, "--home", home, "--json")
+        assert status == 1, words
+        assert json.loads(out)["error"]["type"] == "BrokenSnapshot", words
+        assert "Unexpected" not in err, words
+    status, out, _ = cptflow("doctor", "--home", home)
+    assert status == 1
+    assert re.search(r"WRONG +snapshot .*current", out)
+
+
+def test_with_json_snapshots_show_is_json_wherever_the_option_stands(cptflow, published):
+    snapshot_id = snapshots.current_id(published)
+    before = cptflow("snapshots", "--json", "--home", published, "show", snapshot_id)[1]
+
+    assert json.loads(before)["snapshot_id"] == snapshot_id
+    assert cptflow("snapshots", "show", snapshot_id, "--json", "--home", published)[1] == before
+
+
+def test_with_json_a_query_keeps_columns_of_one_name_and_has_null_for_no_number(cptflow, published):
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 'nan'::DOUBLE AS n, ['inf'::DOUBLE, 1] AS list, MAP {1: 2} AS map"
+    out = cptflow("query", sql, "--home", published, "--json")[1]
+
+    row = {"a": 1, "a_1": 2, "a_1_1": 3, "n": None, "list": [None, 1], "map": {"1": 2}}
+    assert json.loads(out, parse_constant=pytest.fail) == [row]
+
+
+def test_all_inputs_are_looked_at_before_the_first_run(cptflow, tmp_path):
+    pages = folder(tmp_path / "pages", {"99213": page("99213")})
+    status, out, _ = cptflow("run", "--each", "--json", pages, "nosuch", "--home", "h")
+
+    assert status == 2
+    assert json.loads(out)["error"]["type"] == "UnusableInput"
+    assert not Path("h").exists()
+
+
+def test_with_json_wrong_usage_is_a_document_too(cptflow):
+    status, out, err = cptflow("run", "--json", "--bogus")
+
+    assert status == 2
+    assert json.loads(out)["error"] == {
+        "type": "UsageError",
+        "message": "No such option: --bogus",
+        "exit_status": 2,
+    }
+    assert "No such option: --bogus" in err
+
+
 def test_the_report_of_each_run_is_printed_as_json(cptflow, tmp_path):
     pages = [folder(tmp_path / name, {"99213": page("99213")}, day=f"2026-01-0{name}") for name in "12"]
     status, out, _ = cptflow("run", "--each", *pages, "--home", "h", "--json")
@@ -242,7 +304,10 @@ def test_changes_between_two_snapshots_and_since_a_day(cptflow, published):
     def told(*words):
         return json.loads(cptflow("changes", *words, "--home", published, "--json")[1])
 
+    as_of = snapshots.read_manifest(published, second)["as_of"]
     assert told() == told("--since", "2026-01-01") == told("--since", "2025-01-01")
+    assert told("--since", as_of) == told() != [], "its own moment is no earlier one"
+    assert told("--since", "2026-12-31") == []
     assert {row["event_id"] for row in told(first, second)} == {row["event_id"] for row in told()}
     assert {row["code"] for row in told(first, "--type", "code_deleted")} == {"0714T"}
     backwards = told(second, first, "--code", "0714T", "--type", "code_reinstated")

@@ -1,6 +1,7 @@
 """The engines: the same results from each, and a worker that dies or raises is an error that names its batch."""
 
 import os
+import time
 
 import pytest
 
@@ -43,6 +44,14 @@ def test_a_batch_that_raises_is_named_with_the_workers_traceback():
 
     assert caught.value.batch == "3"
     assert "raises_at_three" in caught.value.details
+
+
+def test_a_batch_that_raises_does_not_wait_for_those_under_way():
+    begun = time.monotonic()
+    with pytest.raises(BatchFailed, match="one is too much"):
+        list(ProcessPool(2).map("parse", batches.raises_while_others_sleep, [1, 2]))
+
+    assert time.monotonic() - begun < 30
 
 
 def test_the_settings_name_the_engine():

@@ -12,10 +12,11 @@ import pytest
 from flows import pipeline
 from flows.engine import InProcess, ProcessPool
 from flows.errors import UsageError, WorkerDied
-from flows.report import report_file
+from flows.report import report_file, write_json
 from flows.settings import Settings
 from flows.words import in_words
-from parsers import recognise, source_of
+from parsers import codingahead, recognise, source_of
+from parsers.records import Descriptor
 from raw.errors import UnusableInput
 from raw.landing import land
 from tests.flows.pages import SAMPLES, folder, page, run_inline, silent, tables
@@ -108,16 +109,73 @@ def test_a_page_that_cannot_be_read_back_fails_alone_and_is_tried_again(tmp_path
     assert (mended.status, mended.parsed) == ("published", 1)
 
 
-def test_a_new_parser_version_reads_again_and_the_same_rows_are_no_news(home, monkeypatch):
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)], ids=["404 fetched first", "200 fetched first"])
+def test_law_5_a_page_that_was_refused_with_the_same_bytes_is_read_when_it_comes_well(tmp_path, days):
+    home, pages = tmp_path / "home", {"99213": page("99213")}
+    inputs = [
+        folder(tmp_path / str(status), pages, day=f"2026-01-0{day}", status=status)
+        for status, day in zip((404, 200), days, strict=True)
+    ]
+    reports = [run_inline(home, place) for place in inputs]
+
+    assert reports[0].captures == {"not_found": 1}
+    assert reports[1].captures["parsed"] == 1
+    assert [report.parsed for report in reports] == [1, 1], "its status was staged, not its content"
+    assert (reports[1].status, reports[1].rows["codes"]) == ("published", 1)
+    assert [step.step for step in run_inline(home).steps] == []
+
+
+def upgrade(monkeypatch, read=None):
+    """All parsers in their next version; codingahead's may read otherwise."""
     newer = tuple(replace(source, version=source.version + 1) for source in recognise.SOURCES)
+    if read:
+        newer = tuple(replace(s, read=read) if s.name == "codingahead" else s for s in newer)
     monkeypatch.setattr(import_module("parsers.parse"), "SOURCES", newer)
     monkeypatch.setattr(recognise, "SOURCES", newer)
     monkeypatch.setattr(recognise, "_BY_HOST", {host: source for source in newer for host in source.hosts})
+    return {source.name: source.version for source in newer}
+
+
+def test_a_new_parser_version_reads_again_and_the_same_rows_are_no_news(home, monkeypatch):
+    upgrade(monkeypatch)
 
     report = run_inline(home)
 
     assert report.parsed > 30
     assert (report.status, report.exit_status) == ("nothing_new", 0)
+    assert "compare" in [step.step for step in report.steps], "that they are the same was looked at"
+
+
+def test_law_7_what_a_new_parser_version_reads_otherwise_is_published_as_its_doing(tmp_path, monkeypatch):
+    def read(reading):
+        coverage = codingahead.read(reading)
+        for claim in reading._claims:
+            for record in claim.records:
+                if isinstance(record, Descriptor) and record.kind == "short":
+                    object.__setattr__(record, "text", "Synthetic READ ANEW")
+        return coverage
+
+    home = tmp_path / "home"
+    run_inline(home, folder(tmp_path / "pages", {"99213": page("99213")}))
+    versions = upgrade(monkeypatch, read)
+    report = run_inline(home)
+    documents = snapshots.read_table(home, report.snapshot_id, "documents")
+
+    assert (report.status, report.parsed) == ("published", 1)
+    assert set(report.changes["by_cause"]) == {"parser"}
+    assert documents["parser_version"].to_pylist() == [versions["codingahead"]]
+    codes = snapshots.read_table(home, report.snapshot_id, "codes")
+    assert codes["short_descriptor"].to_pylist() == ["Synthetic READ ANEW"]
+
+
+def test_law_4_a_report_is_replaced_whole(tmp_path):
+    file = tmp_path / "runs" / "report.json"
+    write_json(file, {"status": "first"})
+    with file.open() as reader:
+        write_json(file, {"status": "second"})
+        assert json.load(reader) == {"status": "first"}, "who reads it meanwhile reads one whole report"
+    assert json.loads(file.read_text()) == {"status": "second"}
+    assert list(file.parent.iterdir()) == [file]
 
 
 @pytest.mark.full

@@ -122,6 +122,26 @@ def sigterm_ends_the_server_too(process, api, home):
         api.get("/health")
 
 
+def test_on_linux_the_server_ends_with_its_killed_parent():
+    script = (
+        "import subprocess, sys, time\n"
+        "from flows import server\n"
+        "child = subprocess.Popen(['sleep', '60'], preexec_fn=server.end_with_parent())\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert child.is_running()
+    parent.kill()
+    parent.communicate()
+
+    alive = psutil.wait_procs([child], timeout=10)[1]
+    for process in alive:
+        process.kill()
+    assert bool(alive) == (sys.platform != "linux")
+
+
 def test_a_port_in_use_is_told_and_a_free_one_is_found():
     with socket.socket() as taken:
         taken.bind((server.HOST, 0))

@@ -46,6 +46,13 @@ def test_a_list_in_a_variable_is_separated_by_commas(monkeypatch):
     assert load().trust == ("openpayer", "codingahead")
 
 
+def test_a_source_that_does_not_exist_cannot_be_trusted(folder, monkeypatch):
+    monkeypatch.setenv("CPTFLOW_TRUST", "openpayer,codingahed")
+
+    with pytest.raises(SettingsError, match="no source codingahed; there are codingahead, openpayer"):
+        load()
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [

@@ -149,6 +149,10 @@ def test_a_changed_layout_is_told_loudly_and_other_pages_with_their_reasons():
     report.status = "nothing_new"
     words = as_text(summary(report))
 
+    assert "... and 5 more; 12 of them are in the run report" in words
+    report.notes += [PageNote(f"https://y/{n}", None, "layout_changed", None) for n in range(3)]
+    words = as_text(summary(report))
+
     assert "WARNING: openpayer has changed its layout: 3 pages could not be read" in words
-    assert words.count("modifiers cut off") == 10
+    assert words.count("modifiers cut off") == 7
     assert "... and 5 more; all are in the run report" in words
