@@ -288,7 +288,7 @@ def test_doctor_finds_a_damaged_snapshot_and_a_misspelt_variable(cptflow, home, 
     assert status == 1
     assert re.search(r"WRONG +snapshot .*codes\.parquet has \d+ bytes", out)
     assert re.search(r"WRONG +variables +CPTFLOW_HOEM", out)
-    assert "is made again" in out or "it comes again" in out
+    assert "take its folder back from a backup" in out
 
 
 def test_doctor_names_the_holder_of_the_lock(cptflow, home):
