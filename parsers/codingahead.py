@@ -249,10 +249,10 @@ def _is_history_whole(reading: Reading, found: _Found, ends_whole: bool) -> bool
     # Nothing known follows.
     if not found.history or page.form == "html" or page.truncated:
         return False
-    if page.ending is not last and page.ending is not None:
-        return not page.ending.may_begin_row
     if found.history_header and len(last.cells) < len(found.history_header.cells):
         return False
+    if page.ending is not last and page.ending is not None:
+        return not page.ending.may_begin_row
     # The text ends with this row. A code's oldest event is its addition; where it is another one, older ones may be
     # cut off, which a page that shows a counter and no closing line surely is.
     if action_of(last) == "added":

@@ -246,9 +246,7 @@ def _coverage(reading: Reading, found: _Found) -> Coverage:
     told = found.last is not None and found.announced is None
     text_whole = page.form == "text" and not page.truncated and found.last is page.ending
     coding_whole = told and (ends_whole or text_whole)
-    # What follows the modifiers may be the heading of another table, cut short; a row of theirs it cannot be.
-    followed = page.ending is not found.last and page.ending is not None and not page.ending.may_begin_row
-    modifiers_whole = coding_whole or (bool(modifiers) and (followed or modifiers[-1] is not found.last))
+    modifiers_whole = coding_whole or (bool(modifiers) and modifiers[-1] is not found.last)
     whole = {
         "descriptors": overview_whole and found.titles > 0 and found.overview,
         "attributes": overview_whole,

@@ -130,7 +130,7 @@ def test_a_label_alone_is_joined_to_its_paragraph(summary: str, narratives: list
     [
         (_TABLE, True, "parsed"),
         (_TABLE + "Provider Taxonomies", True, "partial"),
-        (_TABLE + "An unknown line", True, "partial"),
+        (_TABLE + "An unknown line", False, "partial"),  # or a header over lines, cut short
         (_TABLE + "5", False, "partial"),  # or a row, cut before its first bar
         (_TABLE + "Provider Taxonomies\n| Code | Description |", True, "partial"),
         (_TABLE + "| Taxonomy Code | Description |", False, "partial"),  # or a row of the table above, cut short
