@@ -33,6 +33,9 @@ CAPTURES_SCHEMA = pa.schema(
             ("file", pa.string(), False, "WARC file, relative to the home."),
             ("offset", pa.int64(), False, "Place of the record's gzip member in the file, in bytes."),
             ("length", pa.int64(), False, "Size of the record's gzip member, in bytes."),
+            ("requested_url", pa.string(), True, "Address that was asked for, where redirects led to url."),
+            ("etag", pa.string(), True, "ETag that the server gave, for a conditional request."),
+            ("last_modified", pa.string(), True, "Last-Modified that the server gave, for a conditional request."),
         )
     ]
 )
@@ -54,6 +57,9 @@ class Capture:
     file: str = ""
     offset: int = -1
     length: int = -1
+    requested_url: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 def read_captures(home: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -6,28 +6,24 @@ all of it. What a killed run left is swept by the next one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
-from raw.captures import Capture, index_file, read_captures, write_captures
+from raw.captures import Capture, index_file, write_captures
 from raw.errors import RunExists
 from raw.folder import check_input, read_folder, read_page
+from raw.held import Unreadable, land_page, read_held
+from raw.lock import zone_lock
 from raw.manifest import Manifest
-from raw.pages import Page, Problem, from_microseconds, microseconds
-from raw.warc import CHUNK, WarcFile, record_type
+from raw.pages import Page, Problem
+from raw.warc import WarcFile
 
-# Pages up to this size are hashed and written from memory, larger ones from a temporary file in the home.
-IN_MEMORY_BYTES = 1 << 20
 # A fetch before the web, or later than a clock in another time zone can tell, is a mistake; and raw keeps it for ever.
 EARLIEST_FETCH = datetime(1990, 1, 1, tzinfo=UTC)
 FETCH_AHEAD_OF_CLOCK = timedelta(days=1)
@@ -75,8 +71,9 @@ def land(
     if index_file(home, run_id).exists():
         raise RunExists(run_id, index_file(home, run_id))
     latest = (now or datetime.now(UTC)) + FETCH_AHEAD_OF_CLOCK
-    swept, problems = sweep(home)
-    held = _held(home)
+    with zone_lock(home):
+        swept, problems = sweep(home)
+    held = read_held(home)
     already_held = 0
     with closing(_Run(home, run_id)) as run:
         for seen, item in enumerate(_pages(inputs, home), 1):
@@ -86,8 +83,8 @@ def land(
                 problems.append(_wrong_date(item, latest))
             else:
                 try:
-                    already_held += not _land_page(run, held, item, source_of)
-                except _Unreadable as error:
+                    already_held += land_page(run, held, item, source_of) is None
+                except Unreadable as error:
                     problems.append(Problem(item.file, item.where, f"cannot be read: {error}"))
             if on_progress:
                 on_progress(seen)
@@ -127,28 +124,6 @@ def sweep(home: Path) -> tuple[tuple[str, ...], list[Problem]]:
     return tuple(sorted(file.relative_to(home).as_posix() for file in leftovers)), problems
 
 
-@dataclass(slots=True)
-class _Held:
-    """What the home holds: all captures, and by (url, digest) the date of the one that holds the bytes.
-
-    Dates are microseconds since 1970: a million of them as objects take seconds to make.
-    """
-
-    captures: set[tuple[str, str, int, int | None]] = field(default_factory=set)
-    originals: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
-def _held(home: Path) -> _Held:
-    table = read_captures(home, ("url", "digest", "fetched_at", "status", "record_type"))
-    urls, digests, statuses = (table[name].to_pylist() for name in ("url", "digest", "status"))
-    dates = table["fetched_at"].cast(pa.int64()).to_pylist()
-    held = _Held(captures=set(zip(urls, digests, dates, statuses, strict=True)))
-    for url, digest, date, kind in zip(urls, digests, dates, table["record_type"].to_pylist(), strict=True):
-        if kind != "revisit":
-            held.originals.setdefault((url, digest), date)
-    return held
-
-
 def _pages(inputs: Sequence[Path], home: Path) -> Iterator[Page | Problem]:
     manifests: dict[Path, Manifest] = {}
     for path in inputs:
@@ -162,55 +137,6 @@ def _wrong_date(page: Page, latest: datetime) -> Problem:
         f"{EARLIEST_FETCH.isoformat()} and {latest.isoformat(timespec='seconds')}: mend it and land again"
     )
     return Problem(page.file, page.where, message)
-
-
-def _land_page(run: _Run, held: _Held, page: Page, source_of: Callable[[str], str]) -> bool:
-    """True where the page was written. Raises _Unreadable."""
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(run.spool)) as payload:
-        digest, size = _spool(page, payload)
-        key = (page.url, digest)
-        date = microseconds(page.fetched_at)
-        if (*key, date, page.status) in held.captures:
-            return False
-        original = held.originals.get(key)
-        capture = Capture(
-            run_id=run.run_id,
-            url=page.url,
-            source=source_of(page.url),
-            fetched_at=page.fetched_at,
-            status=page.status,
-            media_type=page.media_type,
-            digest=digest,
-            payload_bytes=size,
-            record_type="revisit" if original is not None else record_type(page.url, page.status),
-        )
-        run.write(capture, payload, None if original is None else from_microseconds(original))
-    held.captures.add((*key, date, page.status))
-    held.originals.setdefault(key, date)
-    return True
-
-
-def _spool(page: Page, payload: IO[bytes]) -> tuple[str, int]:
-    """Copy the page's bytes: what is hashed is what is written then, even if the page changes meanwhile."""
-    digester = hashlib.sha256()
-    size = 0
-    for chunk in _chunks(page):
-        digester.update(chunk)
-        size += payload.write(chunk)
-    return f"sha256:{digester.hexdigest()}", size
-
-
-class _Unreadable(Exception):
-    """The page cannot be read: its own fault, where an OSError in writing is the home's."""
-
-
-def _chunks(page: Page) -> Iterator[bytes]:
-    try:
-        with page.open() as source:
-            while chunk := source.read(CHUNK):
-                yield chunk
-    except OSError as error:
-        raise _Unreadable(error.strerror or str(error)) from error
 
 
 class _Run:
@@ -248,10 +174,11 @@ class _Run:
         _sync(index.parent)
         for warc in self._warcs.values():
             warc.close()
-        for path in (*(self._home / file for file in self._warcs), index):
-            _partial(path).replace(path)
-            for folder in path.parents[: path.parents.index(self._home) + 1]:
-                _sync(folder)
+        with zone_lock(self._home):
+            for path in (*(self._home / file for file in self._warcs), index):
+                _partial(path).replace(path)
+                for folder in path.parents[: path.parents.index(self._home) + 1]:
+                    _sync(folder)
 
     def close(self) -> None:
         """Remove what was not committed, the unfinished index last."""

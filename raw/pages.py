@@ -19,7 +19,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``open`` gives the bytes as they came. ``file`` and ``where`` (line or offset) are for people."""
+    """``open`` gives the bytes as they came. ``file`` and ``where`` (line or offset) are for people.
+
+    ``requested_url``: the address that was asked for, where redirects led to ``url``. A page with status 304 has no
+    bytes: it confirms those that are held of its address.
+    """
 
     url: str
     fetched_at: datetime
@@ -28,6 +32,9 @@ class Page:
     open: Callable[[], BinaryIO]
     file: str
     where: int | None = None
+    requested_url: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 class Problem(NamedTuple):

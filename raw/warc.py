@@ -33,6 +33,7 @@ GZIP_LEVEL = 6
 CHUNK = 1 << 16
 _HEADERS_ROOM = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
+_NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 _SOFTWARE = f"cptflow/{version('cptflow')}"
 _PHRASES: dict[int | None, str] = {status.value: status.phrase for status in HTTPStatus}
 _LOADER = ArcWarcRecordLoader(verify_http=False, arc2warc=False)
@@ -138,9 +139,12 @@ class WarcFile:
         headers["WARC-Block-Digest"] = _digest(http.to_ascii_bytes() if http else b"", io.BytesIO())
         if not http:
             headers["Content-Type"] = capture.media_type
-        return self._writer.create_revisit_record(
+        record = self._writer.create_revisit_record(
             capture.url, capture.digest, capture.url, _warc_date(original), http, headers
         )
+        if capture.status == HTTPStatus.NOT_MODIFIED:
+            record.rec_headers.replace_header("WARC-Profile", _NOT_MODIFIED)
+        return record
 
 
 class _Writer(WARCWriter):  # type: ignore[misc]
@@ -192,6 +196,8 @@ def _http_headers(capture: Capture) -> StatusAndHeaders | None:
         return None
     status_line = f"{capture.status} {_PHRASES.get(capture.status, '')}"
     headers = [("Content-Type", capture.media_type), ("Content-Length", str(capture.payload_bytes))]
+    told = (("ETag", capture.etag), ("Last-Modified", capture.last_modified))
+    headers += [(name, value) for name, value in told if value]
     return StatusAndHeaders(status_line, headers, protocol="HTTP/1.1")
 
 

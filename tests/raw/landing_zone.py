@@ -74,5 +74,9 @@ def messages(report: LandReport) -> dict[tuple[str, int | None], str]:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, with its bytes."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Every file of a folder but the lock, with its bytes."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
