@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from warehouse.codes import bases, derive_codes
 from warehouse.columnar import first_of_each, joined, same_as_before, shortened, sort_rows
-from warehouse.pages import PAGE, pages_of
+from warehouse.evidence import as_attributes, gone
+from warehouse.pages import PAGE, of_pages, pages_of
 from warehouse.staging import WARNINGS, read_results, read_rows
-from warehouse.tables import CODES, DOCUMENTS, FACTS, QUARANTINE, UNMAPPED, Table
+from warehouse.tables import ATTRIBUTES, CODES, DOCUMENTS, FACTS, QUARANTINE, UNMAPPED, Table
 
 
 class NothingCaptured(Exception):
@@ -36,7 +37,7 @@ class NothingCaptured(Exception):
 class Assembled:
     """``tables``: codes, the fact tables, documents, unmapped, quarantine (the parsers' warnings); not yet validated.
 
-    ``as_of``: latest fetch of a page that rows rest on; of any page, where there are no rows.
+    ``as_of``: latest fetch of a page that rows rest on, or of one that was found gone; of any page, without rows.
     """
 
     tables: dict[str, pa.Table]
@@ -46,17 +47,20 @@ class Assembled:
 def assemble(captures: pa.Table, home: Path, live: Sequence[str], trust: Sequence[str]) -> Assembled:
     """Tables from ``captures`` and what the ``live`` parser versions staged of them.
 
-    ``captures``: document_id, url, fetched_at, status, media_type, byte_size; one row for each capture. Pages without
-    a staged result are left out. ``trust``: sources, most trusted first. Raises NothingCaptured.
+    ``captures``: document_id, url, requested_url, fetched_at, status, media_type, byte_size, crawl (the complete crawl
+    that brought it, else null); one row for each capture. Pages without a staged result are left out. ``trust``:
+    sources, most trusted first. Raises NothingCaptured.
     """
     if not captures.num_rows:
         raise NothingCaptured(home)
     pages = pages_of(captures, read_results(home, live))
     good = pages.filter(pages["good"])
     chosen = _choose(good)
-    in_use = chosen.group_by(list(PAGE)).aggregate([])
-    as_of = _as_of(captures, pages, in_use)
+    lost = gone(captures, good)
+    in_use = pa.concat_tables([chosen.select(list(PAGE)), lost.select(list(PAGE))]).group_by(list(PAGE)).aggregate([])
+    as_of = _as_of(captures, pages, in_use, lost)
     facts = {table.name: _rows_in_use(table, read_rows(home, live, table.name), chosen) for table in FACTS}
+    facts[ATTRIBUTES.name] = _with(ATTRIBUTES, facts[ATTRIBUTES.name], as_attributes(lost))
     rested_on = {**facts, DOCUMENTS.name: _documents(pages, in_use)}
     tables = {
         CODES.name: derive_codes(bases(good), rested_on, trust, as_of),
@@ -89,22 +93,23 @@ def _rows_in_use(table: Table, rows: pa.Table, chosen: pa.Table) -> pa.Table:
     """The rows of the chosen pages, by key. A row that stands twice is one row; a key that stands twice with different
     content is for validation to see."""
     of_table = chosen.filter(pc.equal(chosen["table_name"], table.name))
-    rows = rows.join(of_table.select(list(PAGE)), list(PAGE), join_type="left semi").select(table.names)
-    rows = sort_rows(rows, table.key)
+    rows = sort_rows(rows.filter(of_pages(rows, of_table)).select(table.names), table.key)
     return as_declared(table, rows.filter(pc.invert(same_as_before(rows, table.names))))
 
 
-def _as_of(captures: pa.Table, pages: pa.Table, in_use: pa.Table) -> dt.datetime:
-    used = pages.select([*PAGE, "answered_at"]).join(in_use, list(PAGE), join_type="left semi")
+def _with(table: Table, rows: pa.Table, more: pa.Table) -> pa.Table:
+    return sort_rows(pa.concat_tables([rows, more]), table.key).combine_chunks() if more.num_rows else rows
+
+
+def _as_of(captures: pa.Table, pages: pa.Table, in_use: pa.Table, lost: pa.Table) -> dt.datetime:
+    used = pages.filter(of_pages(pages, in_use))
     fetched = used["answered_at"] if used.num_rows else captures["fetched_at"]
-    latest: dt.datetime = pc.max(fetched).as_py()
-    return latest.astimezone(dt.UTC)
+    times: list[dt.datetime] = [pc.max(fetched).as_py(), *lost["noticed_at"].to_pylist()]
+    return max(times).astimezone(dt.UTC)
 
 
 def _documents(pages: pa.Table, in_use: pa.Table) -> pa.Table:
-    marked = in_use.append_column("_used", pa.repeat(True, in_use.num_rows))
-    pages = pages.join(marked, list(PAGE), join_type="left outer")
-    used = pc.is_valid(pages["_used"])
+    used = of_pages(pages, in_use)
     pages = pages.append_column("_read", pc.or_(used, pc.is_null(pages["last_status"])))
     pages = pages.filter(pc.or_(used, pages["latest"]))
     # A refused fetch that brought the bytes of a page we know is told as what it was.
@@ -122,15 +127,14 @@ def _documents(pages: pa.Table, in_use: pa.Table) -> pa.Table:
 
 
 def _unmapped(rows: pa.Table, in_use: pa.Table) -> pa.Table:
-    rows = rows.join(in_use, list(PAGE), join_type="left semi").select(UNMAPPED.names)
+    rows = rows.filter(of_pages(rows, in_use)).select(UNMAPPED.names)
     return as_declared(UNMAPPED, first_of_each(rows, UNMAPPED.key))
 
 
 def _warnings(rows: pa.Table, chosen: pa.Table) -> pa.Table:
     """Parsers' warnings of the page that is read for the warning's table, and of each code's latest page."""
-    of_table = rows.join(chosen, [*PAGE, "table_name"], join_type="left semi")
-    latest = chosen.filter(pc.equal(chosen["table_name"], CODES.name)).select(list(PAGE))
-    rows = pa.concat_tables([of_table, rows.join(latest, list(PAGE), join_type="left semi")])
+    latest = chosen.filter(pc.equal(chosen["table_name"], CODES.name))
+    rows = rows.filter(pc.or_(of_pages(rows, chosen, "table_name"), of_pages(rows, latest)))
     owner, place = joined(rows, ["source", "code"]), rows["row_key"]
     whole = pc.binary_join_element_wise(owner, pc.if_else(pc.equal(place, ""), None, place), "|", null_handling="skip")
     told = {

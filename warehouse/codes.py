@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.columnar import first_of_each, joined, look_up
+from warehouse.evidence import lost_everywhere
 from warehouse.tables import CODES, DATE, INDICATORS, STRING
 
 # Where the values come from, beside the pages themselves.
@@ -34,7 +35,8 @@ def derive_codes(base: pa.Table, tables: Mapping[str, pa.Table], trust: Sequence
     """``codes`` for the codes in ``base`` (code, first_seen_at, source_count), from the facts and ``documents``.
 
     ``trust``: sources, most trusted first; sources that it leaves out come after, by name. A deletion counts from
-    ``as_of`` on; one that is dated later is only announced.
+    ``as_of`` on; one that is dated later is only announced. A code whose pages are gone is deleted on a day that nobody
+    told.
     """
     base = base.select(["code", "first_seen_at", "source_count"]).sort_by("code")
     code = base["code"]
@@ -46,6 +48,8 @@ def derive_codes(base: pa.Table, tables: Mapping[str, pa.Table], trust: Sequence
     columns |= _history(
         code, _ranked(tables["history_events"], trust), tables["attributes"], tables["documents"], as_of
     )
+    lost = lost_everywhere(tables["attributes"], base).combine_chunks()
+    columns["status"] = pc.if_else(pc.is_in(code, value_set=lost), "deleted", columns["status"])
     typed = [columns[column.name].cast(column.type) for column in CODES.columns]
     # Not cast as a whole: a code of no known form has no category, and it is validation that tells of it.
     return pa.table(typed, schema=CODES.schema).combine_chunks()

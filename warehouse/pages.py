@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from parsers.records import GOOD_OUTCOMES
-from warehouse.columnar import first_of_each
+from warehouse.columnar import first_of_each, joined
 from warehouse.tables import STRING
 
 PAGE = ("document_id", "url")
@@ -45,15 +45,28 @@ def pages_of(captures: pa.Table, results: pa.Table) -> pa.Table:
     return pages.append_column("good", _good(pages))
 
 
+def of_pages(rows: pa.Table, pages: pa.Table, beside: str | None = None) -> pa.ChunkedArray:
+    """For each of ``rows``, whether ``pages`` has its page (with the same value in the column ``beside``, if given).
+
+    Names and digests have no space, so one text stands for all columns: a join would take three times as long.
+    """
+    columns = PAGE if beside is None else (*PAGE, beside)
+    return pc.is_in(joined(rows, columns, " "), value_set=joined(pages, columns, " ").combine_chunks())
+
+
 def is_answered(status: pa.ChunkedArray) -> pa.ChunkedArray:
     """Whether a fetch with this HTTP status brought or confirmed the page; unknown (null) is taken for yes."""
     ok = pc.and_(pc.greater_equal(status, 200), pc.less(status, 300))
     return pc.fill_null(pc.or_(ok, pc.equal(status, _NOT_MODIFIED)), True)
 
 
+def is_not_found(status: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether the server said that there is no such page."""
+    return pc.is_in(status, value_set=pa.array(_NOT_FOUND, pa.int32()))
+
+
 def _last_outcome(pages: pa.Table) -> pa.ChunkedArray:
-    gone = pc.is_in(pages["last_status"], value_set=pa.array(_NOT_FOUND, pa.int32()))
-    by_status = pc.if_else(gone, "not_found", "blocked")
+    by_status = pc.if_else(is_not_found(pages["last_status"]), "not_found", "blocked")
     return pc.if_else(pc.is_valid(pages["last_status"]), by_status, pages["outcome"])
 
 

@@ -138,12 +138,14 @@ def publish(
     run_ids: Sequence[str],
     suites: Sequence[Mapping[str, Any]],
     trust: Sequence[str],
+    accepted: Sequence[Mapping[str, Any]] = (),
 ) -> Published:
     """Put ``made`` on the disk and let ``current`` point to it, in one step.
 
     ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
-    sources that it was made with. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last
-    step ``current`` is as it was. A snapshot with this id that a killed run left behind is used if it is whole.
+    sources that it was made with. ``accepted``: what a person let pass. Raises ParentMoved, BrokenSnapshot (of the
+    current one), OSError; until the last step ``current`` is as it was. A snapshot with this id that a killed run left
+    behind is used if it is whole.
     """
     if (current := current_id(home)) != made.parent:
         raise ParentMoved(home, made.snapshot_id, made.parent, current)
@@ -153,7 +155,8 @@ def publish(
     target = folder / made.snapshot_id
     if not target.exists():
         staging = folder / f"{_STAGING}{made.run_id}"
-        _write(staging, made, _manifest(made, run_ids, suites, trust))
+        told = {"run_ids": sorted(run_ids), "trust": list(trust), "accepted": list(accepted), "suites": list(suites)}
+        _write(staging, made, _manifest(made) | told)
         staging.rename(target)
         sync_folder(folder)
     _point(home, made)
@@ -283,9 +286,7 @@ def _folder(home: Path, snapshot_id: str) -> Path:
     return folder
 
 
-def _manifest(
-    made: Draft, run_ids: Sequence[str], suites: Sequence[Mapping[str, Any]], trust: Sequence[str]
-) -> dict[str, Any]:
+def _manifest(made: Draft) -> dict[str, Any]:
     return {
         "snapshot_id": made.snapshot_id,
         "parent": made.parent,
@@ -294,8 +295,6 @@ def _manifest(
         "published_at": made.published_at.isoformat(timespec="microseconds"),
         "cptflow_version": made.cptflow_version,
         "parsers": parsers_used(made.tables["documents"]),
-        "run_ids": sorted(run_ids),
-        "trust": list(trust),
         "files": {
             name: {
                 "file": f"{name}.parquet",
@@ -306,7 +305,6 @@ def _manifest(
             }
             for name, data in made.files.items()
         },
-        "suites": list(suites),
     }
 
 

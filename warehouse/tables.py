@@ -234,7 +234,8 @@ ATTRIBUTES = _fact(
     _required(
         "attribute",
         "service_type, site_of_service, payer (canonical name), deletion_notice (a banner's words), "
-        "not_available (what the page says it lacks).",
+        "not_available (what the page says it lacks), page_gone (an address that two complete crawls in a row found "
+        "gone).",
         pattern=NAME_PATTERN,
     ),
     _ordinal("the attribute's values, in page order"),

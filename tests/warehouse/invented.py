@@ -41,6 +41,8 @@ CAPTURES_SCHEMA = pa.schema(
         ("media_type", pa.string()),
         ("byte_size", pa.int64()),
         ("run_id", pa.string()),
+        ("requested_url", pa.string()),
+        ("crawl", pa.string()),
     ]
 )
 
@@ -92,7 +94,11 @@ def page(
 
 
 def capture(
-    of: StagedResult, fetched_at: dt.datetime, status: int | None = 200, run_id: str = RUN_ID
+    of: StagedResult,
+    fetched_at: dt.datetime,
+    status: int | None = 200,
+    run_id: str = RUN_ID,
+    crawl: str | None = None,
 ) -> dict[str, object]:
     return {
         "document_id": of.document_id,
@@ -102,6 +108,7 @@ def capture(
         "media_type": "text/html",
         "byte_size": 30_000,
         "run_id": run_id,
+        "crawl": crawl,
     }
 
 
