@@ -16,16 +16,17 @@ class RawError(Exception):
 
 
 class UnusableInput(RawError):
-    """An input that is no folder of pages and no page: the user named the wrong thing."""
+    """An input that holds no pages: the user named the wrong thing. ``path`` is free of credentials."""
 
-    def __init__(self, path: Path, found: str) -> None:
+    def __init__(self, path: str, found: str) -> None:
         super().__init__(path, found)
         self.path, self.found = path, found
 
     def __str__(self) -> str:
         return (
-            f"cannot land {str(self.path)!r}: {self.found}. Give a folder that holds .html, .htm, .txt or "
-            ".md pages, or one such page. Nothing was landed."
+            f"cannot land {self.path!r}: {self.found}. Give a folder that holds pages (.html, .htm, .txt, .md), one "
+            "such page, or a WARC, JSONL or Parquet file of pages: by path, or by an address such as "
+            "s3://bucket/pages. Nothing was landed."
         )
 
 
@@ -79,4 +80,32 @@ class PayloadTooLarge(RawError):
         return (
             f"the page in {self.file} at offset {self.offset} has {self.size:,} bytes, over the limit of "
             f"{self.limit:,}; it was not read."
+        )
+
+
+class TargetUnusable(RawError):
+    """An export cannot be written under this name: the user named the wrong thing."""
+
+    def __init__(self, target: Path, found: str) -> None:
+        super().__init__(target, found)
+        self.target, self.found = target, found
+
+    def __str__(self) -> str:
+        return (
+            f"cannot export to {str(self.target)!r}: {self.found}. Name a folder that is not there yet, or a file that "
+            "ends in .warc.gz. Nothing was written."
+        )
+
+
+class NothingToExport(RawError):
+    """No capture fits the filters. ``captures``: how many the home holds."""
+
+    def __init__(self, home: Path, captures: int) -> None:
+        super().__init__(home, captures)
+        self.home, self.captures = home, captures
+
+    def __str__(self) -> str:
+        return (
+            f"nothing to export: none of the {self.captures:,} captures in {self.home} fits. `cptflow raw stats` tells "
+            "which sources and days are there. Nothing was written."
         )

@@ -1,46 +1,48 @@
-"""Pages in a folder: searched through in sorted order, each with what a ``manifest.jsonl`` says of it."""
+"""A folder, searched through in sorted order: pages, each with what a ``manifest.jsonl`` says of it, and containers."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote_from_bytes
 
-from raw.errors import UnusableInput
+from raw.containers import is_container, read_container
 from raw.manifest import MANIFEST, Entry, Manifest, read_manifest
-from raw.pages import MEDIA_TYPES, Page, Problem, from_microseconds, shown, with_code
+from raw.pages import MEDIA_TYPES, Container, Page, Problem, from_microseconds, shown, with_code
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """An input folder: its path with all links resolved, and the path that was given, for people."""
+    """An input folder: its path with all links resolved, and the name that was given, for people.
+
+    ``open`` gives the bytes of a file in it.
+    """
 
     real: Path
-    given: Path
+    given: str
+    spool: Path
+    open: Callable[[Path], BinaryIO] = _opened
 
 
-def check_input(path: Path) -> None:
-    """Raise UnusableInput where ``path`` is neither a folder nor a page file."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise UnusableInput(path, getattr(error, "strerror", None) or str(error)) from None
-    if not stat.S_ISDIR(mode) and path.suffix.lower() not in MEDIA_TYPES:
-        raise UnusableInput(path, f"a file that does not end in {', '.join(MEDIA_TYPES)}")
-
-
-def read_folder(folder: Path, home: Path) -> Iterator[Page | Problem]:
+def read_folder(
+    folder: Path, home: Path, given: str | None = None, opened: Callable[[Path], BinaryIO] = _opened
+) -> Iterator[Page | Problem]:
     """All pages under ``folder``, in the sorted order of their folders and names.
 
     A home inside of it is passed over: what the pipeline wrote (its documents are Markdown) is no page.
+    ``given``: what people know the folder by. ``opened`` gives the bytes of a page or container in it.
     """
     apart = Path(os.path.realpath(home))
-    root = _Root(Path(os.path.realpath(folder)), folder)
+    root = _Root(Path(os.path.realpath(folder)), folder.as_posix() if given is None else given, home / "raw", opened)
     manifests: dict[Path, Manifest] = {}
     unread: list[Problem] = []
 
@@ -58,12 +60,27 @@ def read_folder(folder: Path, home: Path) -> Iterator[Page | Problem]:
         for file in sorted(files):
             if Path(file).suffix.lower() in MEDIA_TYPES:
                 yield from _captures(here / file, root, above)
+            elif is_container(file):
+                yield from _contained(here / file, root)
     yield from unread
 
 
-def read_page(file: Path, manifests: dict[Path, Manifest]) -> Iterator[Page | Problem]:
-    """One page, with what a manifest in its own folder says of it. ``manifests`` keeps those read."""
-    root = _Root(Path(os.path.realpath(file.parent)), file.parent)
+def read_file(
+    file: Path,
+    home: Path,
+    manifests: dict[Path, Manifest],
+    given: str | None = None,
+    opened: Callable[[Path], BinaryIO] = _opened,
+) -> Iterator[Page | Problem]:
+    """A container; or one page, with what a manifest in its own folder says of it. ``manifests`` keeps those read.
+
+    ``given`` and ``opened`` are of the folder, as in `read_folder`.
+    """
+    folder = file.parent
+    root = _Root(Path(os.path.realpath(folder)), folder.as_posix() if given is None else given, home / "raw", opened)
+    if is_container(file.name):
+        yield from _contained(root.real / file.name, root, linked=True)
+        return
     beside = root.real / MANIFEST
     if beside not in manifests and os.path.lexists(beside):
         manifests[beside] = read_manifest(beside, _name(beside, root))
@@ -91,21 +108,40 @@ def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool =
         message = f"was left out: no line of {MANIFEST} names it, and that file {doubt}; it would get a wrong url"
         yield Problem(name, None, message)
         return
+    found = _regular(path, root, linked)
+    if isinstance(found, Problem):
+        yield found
+        return
     try:
-        if path.is_symlink() and not linked and _leads_out(path, root):
-            yield Problem(name, None, "is a link to a file outside the folder, and was not read")
-            return
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            yield Problem(name, None, "is no regular file, and was not read")
-            return
-        modified = found.st_mtime_ns // 1000
         for entry in entries or [Entry(0, None, None, None, None)]:
-            yield _page(path, root, entry, modified)
-    except OSError as error:
-        yield Problem(name, None, f"cannot be read: {error.strerror}")
+            yield _page(path, root, entry, found.st_mtime_ns // 1000)
     except OverflowError:
         yield Problem(name, None, "has a modification time that no calendar knows, and no fetched_at")
+
+
+def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Page | Problem]:
+    found = _regular(path, root, linked)
+    if isinstance(found, Problem):
+        yield found
+        return
+    try:
+        modified = from_microseconds(found.st_mtime_ns // 1000)
+    except OverflowError:
+        modified = None
+    yield from read_container(Container(_name(path, root), partial(root.open, path), modified, root.spool))
+
+
+def _regular(path: Path, root: _Root, linked: bool) -> os.stat_result | Problem:
+    """``linked``: whether a link may lead out of the folder, being what the user named."""
+    try:
+        if path.is_symlink() and not linked and _leads_out(path, root):
+            return Problem(_name(path, root), None, "is a link to a file outside the folder, and was not read")
+        found = path.stat()
+    except OSError as error:
+        return Problem(_name(path, root), None, f"cannot be read: {error.strerror}")
+    if not stat.S_ISREG(found.st_mode):
+        return Problem(_name(path, root), None, "is no regular file, and was not read")
+    return found
 
 
 def _page(path: Path, root: _Root, entry: Entry, modified: int) -> Page:
@@ -115,7 +151,7 @@ def _page(path: Path, root: _Root, entry: Entry, modified: int) -> Page:
         fetched_at=entry.fetched_at or from_microseconds(modified),
         status=entry.status,
         media_type=MEDIA_TYPES[path.suffix.lower()],
-        open=partial(_opened, path),
+        open=partial(root.open, path),
         file=_name(path, root),
         where=entry.line or None,
     )
@@ -127,8 +163,4 @@ def _leads_out(path: Path, root: _Root) -> bool:
 
 def _name(path: Path, root: _Root) -> str:
     """What people know the file by."""
-    return shown((root.given / path.relative_to(root.real)).as_posix())
-
-
-def _opened(path: Path) -> BinaryIO:
-    return path.open("rb")
+    return shown(f"{root.given.rstrip('/')}/{path.relative_to(root.real).as_posix()}")

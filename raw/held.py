@@ -75,7 +75,7 @@ def read_held(home: Path) -> Held:
 
 def land_page(writer: Writer, held: Held, page: Page, source_of: Callable[[str], str]) -> Capture | None:
     """Write the page; returns its capture, None where just this capture is held already. Raises Unreadable."""
-    if page.status == HTTPStatus.NOT_MODIFIED:
+    if page.status == HTTPStatus.NOT_MODIFIED or page.confirms is not None:
         return _land_confirmation(writer, held, page, source_of)
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(writer.spool)) as payload:
         digest, size = _spool(page, payload)
@@ -84,11 +84,14 @@ def land_page(writer: Writer, held: Held, page: Page, source_of: Callable[[str],
 
 
 def _land_confirmation(writer: Writer, held: Held, page: Page, source_of: Callable[[str], str]) -> Capture | None:
-    """304: the server says that the bytes are those that it gave last."""
-    answer = held.answers.get(page.url)
-    if answer is None:
+    """304: the server says that the bytes are those that it gave last. Or an archive says which they are."""
+    latest = held.answers.get(page.url)
+    if page.confirms is not None:
+        confirmed = Answer(microseconds(page.fetched_at), *page.confirms)
+    elif latest is not None:
+        confirmed = latest._replace(date=microseconds(page.fetched_at))
+    else:
         raise Unreadable("its status is 304 Not Modified, and no page of this address is held that it could confirm")
-    confirmed = answer._replace(date=microseconds(page.fetched_at))
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as nothing:
         return _write(writer, held, page, confirmed, nothing, source_of(page.url))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import IO
 
 from raw.captures import Capture, index_file, write_captures
+from raw.crawl.journal import runs_under_way
 from raw.errors import RunExists
-from raw.folder import check_input, read_folder, read_page
 from raw.held import Unreadable, land_page, read_held
+from raw.inputs import check_input, read_inputs
 from raw.lock import zone_lock
-from raw.manifest import Manifest
-from raw.pages import Page, Problem
-from raw.warc import WarcFile
+from raw.pages import MAX_PAGE_BYTES, Page, Problem, trouble
+from raw.revisits import Originals
+from raw.warc import WarcFile, read_payload
 
 # A fetch before the web, or later than a clock in another time zone can tell, is a mistake; and raw keeps it for ever.
 EARLIEST_FETCH = datetime(1990, 1, 1, tzinfo=UTC)
@@ -53,12 +54,12 @@ class LandReport:
 def land(
     home: Path,
     run_id: str,
-    inputs: Sequence[Path],
+    inputs: Sequence[str],
     source_of: Callable[[str], str],
     on_progress: Callable[[int], None] | None = None,
     now: datetime | None = None,
 ) -> LandReport:
-    """Land the pages of ``inputs`` (folders, searched through; page files) as the run ``run_id``.
+    """Land the pages of ``inputs`` (folders, searched through; page files; containers) as the run ``run_id``.
 
     ``source_of`` gives the source of a URL, a name fit for a folder. ``on_progress`` is told how many
     captures and problems were seen so far. ``now``: the time that no fetch can be much later than; the clock's,
@@ -66,8 +67,8 @@ def land(
     caller holds the home's lock. Raises UnusableInput and RunExists before anything of the run is committed,
     IndexUnreadable, and OSError where the home cannot be written.
     """
-    for path in inputs:
-        check_input(path)
+    for name in inputs:
+        check_input(name)
     if index_file(home, run_id).exists():
         raise RunExists(run_id, index_file(home, run_id))
     latest = (now or datetime.now(UTC)) + FETCH_AHEAD_OF_CLOCK
@@ -76,16 +77,18 @@ def land(
     held = read_held(home)
     already_held = 0
     with closing(_Run(home, run_id)) as run:
-        for seen, item in enumerate(_pages(inputs, home), 1):
+        originals = Originals(home, run.captures, run.read)
+        for seen, item in enumerate(read_inputs(inputs, home), 1):
             if isinstance(item, Problem):
                 problems.append(item)
             elif not EARLIEST_FETCH <= item.fetched_at <= latest:
                 problems.append(_wrong_date(item, latest))
             else:
                 try:
-                    already_held += land_page(run, held, item, source_of) is None
+                    page = originals.resolve(item, item.refers_to) if item.refers_to else item
+                    already_held += land_page(run, held, page, source_of) is None
                 except Unreadable as error:
-                    problems.append(Problem(item.file, item.where, f"cannot be read: {error}"))
+                    problems.append(trouble(item, f"cannot be read: {error}"))
             if on_progress:
                 on_progress(seen)
         run.commit()
@@ -104,10 +107,10 @@ def sweep(home: Path) -> tuple[tuple[str, ...], list[Problem]]:
     """Remove what a killed run left: files under temporary names, and the WARC files that it had renamed already.
 
     Such a run has an unfinished index file. WARC files whose run has none at all may be the only copy of their
-    pages, their index being lost: they stay, and the problem is told.
+    pages, their index being lost: they stay, and the problem is told. What a crawl left is the next crawl's to mend.
     """
     raw = home / "raw"
-    committed = {index.stem for index in raw.glob("captures/*.parquet")}
+    committed = {index.stem for index in raw.glob("captures/*.parquet")} | runs_under_way(home)
     unfinished = {index.name.removesuffix(f".parquet{_PARTIAL}") for index in raw.glob(f"captures/*{_PARTIAL}")}
     leftovers, problems = [*raw.glob(f"warc/*/*{_PARTIAL}")], []
     for file in sorted(raw.glob(f"warc/*/*{_WARC}")):
@@ -124,19 +127,17 @@ def sweep(home: Path) -> tuple[tuple[str, ...], list[Problem]]:
     return tuple(sorted(file.relative_to(home).as_posix() for file in leftovers)), problems
 
 
-def _pages(inputs: Sequence[Path], home: Path) -> Iterator[Page | Problem]:
-    manifests: dict[Path, Manifest] = {}
-    for path in inputs:
-        yield from read_folder(path, home) if path.is_dir() else read_page(path, manifests)
-
-
 def _wrong_date(page: Page, latest: datetime) -> Problem:
-    given = f"line {page.where} of its manifest, or the file's" if page.where else "the file's"
+    given = f" (line {page.where} of its manifest, or the file's modification time)"
+    if page.place:
+        given = ""
+    elif page.where is None:
+        given = " (the file's modification time)"
     message = (
-        f"fetched_at is {page.fetched_at.isoformat()} ({given} modification time), and must lie between "
+        f"fetched_at is {page.fetched_at.isoformat()}{given}, and must lie between "
         f"{EARLIEST_FETCH.isoformat()} and {latest.isoformat(timespec='seconds')}: mend it and land again"
     )
-    return Problem(page.file, page.where, message)
+    return trouble(page, message)
 
 
 class _Run:
@@ -159,6 +160,12 @@ class _Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._warcs[file] = WarcFile(_partial(path), path.name)
         self.captures.append(self._warcs[file].append(replace(capture, file=file), payload, original))
+
+    def read(self, capture: Capture) -> bytes:
+        """The payload of a capture of this run."""
+        self._warcs[capture.file].flush()
+        partial = _partial(Path(capture.file)).as_posix()
+        return read_payload(self._home, partial, capture.offset, MAX_PAGE_BYTES)
 
     def commit(self) -> None:
         """Make the run's files appear, the index last; without captures there are none.

@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from raw.pages import MEDIA_TYPES, Problem, is_url, shown
+from raw import fields
+from raw.pages import MEDIA_TYPES, Problem, shown
 
 MANIFEST = "manifest.jsonl"
 MAX_LINE_BYTES = 1 << 20
@@ -102,15 +103,15 @@ def _entry(line: bytes, number: int, folder: Path) -> tuple[Path, Entry]:
     values = _json_object(line, folder)
     file = values.get("file")
     if not isinstance(file, str):
-        raise _BadLine(f"'file' must name a page, and is {_brief(file)}")
+        raise _BadLine(f"'file' must name a page, and is {fields.brief(file)}")
     path = _page_path(folder, file)
     try:
         return path, Entry(
             line=number,
-            url=_url(values.get("url")),
-            fetched_at=_fetched_at(values.get("fetched_at")),
-            status=_status(values.get("status")),
-            code=_code(values.get("code")),
+            url=fields.url(values.get("url")),
+            fetched_at=fields.fetched_at(values.get("fetched_at")),
+            status=fields.status(values.get("status")),
+            code=fields.code(values.get("code")),
         )
     except ValueError as error:
         raise _BadLine(f"{shown(file)}: {error}", path) from None
@@ -123,9 +124,9 @@ def _json_object(line: bytes, folder: Path) -> dict[str, Any]:
         values = json.loads(text)
     # ValueError: not JSON, not UTF-8, a number of 5,000 digits. RecursionError: 10,000 brackets.
     except (ValueError, RecursionError) as error:
-        raise _BadLine(f"is not a JSON object: {_reason(error)}", _salvaged(text, folder)) from None
+        raise _BadLine(f"is not a JSON object: {fields.reason(error)}", _salvaged(text, folder)) from None
     if not isinstance(values, dict):
-        raise _BadLine(f"is not a JSON object, but {_brief(values)}")
+        raise _BadLine(f"is not a JSON object, but {fields.brief(values)}")
     return values
 
 
@@ -143,7 +144,7 @@ def _salvaged(text: str, folder: Path) -> Path | None:
 def _page_path(folder: Path, file: str) -> Path:
     """The page's path in the manifest's folder. Raises _BadLine for what is outside of it, or is no page."""
     if "\0" in file or not file:
-        raise _BadLine(f"'file' must name a page, and is {_brief(file)}")
+        raise _BadLine(f"'file' must name a page, and is {fields.brief(file)}")
     within, base = os.path.split(file)
     path = (Path(os.path.realpath(folder / within)) if within else folder) / base
     if not path.is_relative_to(folder) or base in ("", ".", ".."):
@@ -153,44 +154,3 @@ def _page_path(folder: Path, file: str) -> Path:
     if not os.path.lexists(path):
         raise _BadLine(f"{shown(file)}: there is no such file", path)
     return path
-
-
-def _url(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and is_url(value)):
-        return value
-    raise ValueError(f"'url' must be an absolute URL without spaces, and is {_brief(value)}")
-
-
-def _fetched_at(value: object) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(f"'fetched_at' must be an ISO 8601 date and time, and is {_brief(value)}") from None
-
-
-def _status(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 999:
-        return value
-    raise ValueError(f"'status' must be an HTTP status such as 200, and is {_brief(value)}")
-
-
-def _code(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and 0 < len(value) <= 32 and value.isprintable()):
-        return value
-    raise ValueError(f"'code' must be a short text such as \"00100\", and is {_brief(value)}")
-
-
-def _brief(value: object) -> str:
-    kinds = {type(None): "not given", list: "a list", dict: "an object"}
-    return kinds.get(type(value)) or shown(repr(value)[:80])
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
-    return str(error) if isinstance(error, ValueError) else "nested too deeply"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import quote, urldefrag
 
@@ -14,15 +15,38 @@ MEDIA_TYPES = {".html": "text/html", ".htm": "text/html", ".txt": "text/plain", 
 # A URL becomes a line of a WARC header: white space and control characters would break out of it, and a lone
 # surrogate (JSON "\ud800") has no bytes.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,8000}")
+# What a page of a container may weigh, once it is unpacked: the largest that a parser reads is far below it.
+MAX_PAGE_BYTES = 256 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Reference(NamedTuple):
+    """Where the bytes of a revisit are, as its record tells it: what was fetched from ``url``.
+
+    Then, or with this digest (``sha256:<hex>``), or, where neither is known, last before the revisit.
+    """
+
+    url: str
+    fetched_at: datetime | None
+    digest: str | None
+
+
+class Bytes(NamedTuple):
+    """A payload that is held of a page's own address."""
+
+    digest: str
+    payload_bytes: int
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``open`` gives the bytes as they came. ``file`` and ``where`` (line or offset) are for people.
+    """``open`` gives the bytes as they came, once. ``file``, ``where`` (line, row or offset) and ``place`` (the same in
+    words, where it is not the line of a manifest) are for people.
 
     ``requested_url``: the address that was asked for, where redirects led to ``url``. A page with status 304 has no
-    bytes: it confirms those that are held of its address.
+    bytes: it confirms those that are held of its address; ``confirms`` tells which, where it is not the latest.
+    A page that ``refers_to`` another capture has no bytes of its own until they are found there.
     """
 
     url: str
@@ -35,14 +59,40 @@ class Page:
     requested_url: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    place: str | None = None
+    confirms: Bytes | None = None
+    refers_to: Reference | None = None
 
 
 class Problem(NamedTuple):
-    """Something that was not landed, and why. ``where``: the line or offset in ``file``, if there is one."""
+    """Something that was not landed, or not whole, and why. ``where``: the line, row or offset in ``file``, if there is
+    one; inside a container the message tells which."""
 
     file: str
     where: int | None
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file of many pages. ``open`` gives its bytes, seekable and from their beginning; ``name`` is for people.
+
+    ``modified``: when its file was written, where that is known. ``spool``: a folder for temporary files.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+    modified: datetime | None
+    spool: Path
+
+    def problem(self, where: int | None, place: str, message: str) -> Problem:
+        """Ex of ``place``: ``line 7``. It stands before the message."""
+        return Problem(self.name, where, f"{place}: {message}" if place else message)
+
+
+def trouble(page: Page, message: str) -> Problem:
+    """A problem with the page."""
+    return Problem(page.file, page.where, f"{page.place}: {message}" if page.place else message)
 
 
 def is_url(value: str) -> bool:

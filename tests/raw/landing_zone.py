@@ -55,8 +55,8 @@ def write_manifest(folder: Path, *lines: object) -> None:
     (folder / "manifest.jsonl").write_text("".join(f"{line}\n" for line in text), "utf-8")
 
 
-def landed(home: Path, *inputs: Path, run_id: str = "20260301T120000Z-0001") -> LandReport:
-    return land(home, run_id, inputs, source_of)
+def landed(home: Path, *inputs: Path | str, run_id: str = "20260301T120000Z-0001") -> LandReport:
+    return land(home, run_id, [str(name) for name in inputs], source_of)
 
 
 def payloads(home: Path) -> dict[str, bytes]:

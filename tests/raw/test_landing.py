@@ -134,7 +134,7 @@ def test_index_depends_on_the_captures_alone(tmp_path: Path) -> None:
 
 def test_progress_is_told(tmp_path: Path) -> None:
     seen: list[int] = []
-    land(tmp_path / "home", FIRST, [scraped(tmp_path / "pages")], source_of, seen.append)
+    land(tmp_path / "home", FIRST, [str(scraped(tmp_path / "pages"))], source_of, seen.append)
     assert seen == [1, 2, 3, 4, 5]
 
 
@@ -145,7 +145,7 @@ def test_unusable_input_is_told_before_anything_is_written(tmp_path: Path, name:
     (pages / "page.pdf").touch()
     with pytest.raises(UnusableInput, match="Give a folder") as raised:
         landed(tmp_path / "home", pages, pages / name)
-    assert raised.value.path == pages / name
+    assert raised.value.path == str(pages / name)
     assert not (tmp_path / "home").exists()
 
 
@@ -159,7 +159,7 @@ def test_a_source_becomes_no_path(tmp_path: Path) -> None:
     """Law 10."""
     pages = scraped(tmp_path / "pages")
     with pytest.raises(ValueError, match="cannot be a file name"):
-        land(tmp_path / "home", FIRST, [pages], lambda url: "../elsewhere")
+        land(tmp_path / "home", FIRST, [str(pages)], lambda url: "../elsewhere")
     assert tree(tmp_path / "home") == {}
 
 
@@ -182,13 +182,13 @@ def test_a_date_that_no_fetch_can_have_leaves_the_page_out(tmp_path: Path, date:
     entry = {"file": "page.html", "url": URL + "0001T", "fetched_at": date}
     write_manifest(pages, {"file": "other.html"}, entry)
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    report = land(home, FIRST, [pages], source_of, now=now)
+    report = land(home, FIRST, [str(pages)], source_of, now=now)
     between = "between 1990-01-01T00:00:00+00:00 and 2026-03-02T12:00:00+00:00"
     found = f"fetched_at is {date} (line 2 of its manifest, or the file's modification time)"
     told = f"{found}, and must lie {between}: mend it and land again"
     assert (report.landed, messages(report)) == ((2, {}) if good else (1, {("page.html", 2): told}))
     write_manifest(pages, {"file": "other.html"}, {**entry, "fetched_at": "2026-02-01T00:00:00Z"})
-    mended = land(home, SECOND, [pages], source_of, now=now)
+    mended = land(home, SECOND, [str(pages)], source_of, now=now)
     assert (mended.landed, mended.revisits, mended.problems) == ((0, 1, ()) if good else (1, 0, ()))
 
 
@@ -405,7 +405,7 @@ def counted(self, target):
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 Path.replace = counted
-land(home, run_id, [pages], source_of)
+land(home, run_id, [str(pages)], source_of)
 """
 
 

@@ -10,6 +10,7 @@ import tempfile
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,9 +23,10 @@ from warcio.cli import main as warcio
 
 from raw.captures import Capture, read_captures
 from raw.errors import PayloadTooLarge, RecordCorrupt
+from raw.export import export
 from raw.pages import is_url
 from raw.warc import WarcFile, read_payload, record_type
-from tests.raw.landing_zone import NO_LIMIT, PAGES, URL, landed, scraped, write_manifest
+from tests.raw.landing_zone import NO_LIMIT, PAGES, URL, landed, scraped, write_manifest, write_page
 
 DATE = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
@@ -106,12 +108,55 @@ def test_other_tools_verify_what_was_landed(home: Path, capsys: pytest.CaptureFi
     files = sorted(home.glob("raw/warc/*/*.warc.gz"))
     assert len(files) == 3
     for file in files:
-        with pytest.raises(SystemExit) as ended:
-            warcio(["check", "-v", str(file)])
-        assert ended.value.code == 0, capsys.readouterr().out
-        assert "digest pass" in capsys.readouterr().out
-        checked = CliRunner().invoke(fastwarc, ["check", "--quiet", str(file)])
-        assert checked.exit_code == 0, checked.output
+        _verified_by_other_tools(file, capsys)
+
+
+def test_other_tools_agree_on_every_kind_of_record(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Landed and exported: a 304, a page without bytes, a large one, beside responses, resources and revisits."""
+    kinds = tmp_path / "kinds"
+    write_page(kinds / "big.html", random.Random(1).randbytes(1 << 16) * 48)
+    write_page(kinds / "empty.html", b"")
+    day = "2026-02-06T10:00:00Z"
+    write_manifest(
+        kinds,
+        {"file": "empty.html", "url": URL + "0001T", "fetched_at": day, "status": 304},
+        {"file": "empty.html", "url": URL + "0002T", "fetched_at": day, "status": 304},
+        {"file": "empty.html", "url": URL + "0006T", "fetched_at": day, "status": 410},
+        {"file": "big.html", "url": URL + "0007T", "fetched_at": day, "status": 200},
+    )
+    landed(home, kinds, run_id="20260303T120000Z-0003")
+    export(home, tmp_path / "out.warc.gz")
+    landed(tmp_path / "again", tmp_path / "out.warc.gz")
+    for place, rows in ((home, read_captures(home)), (tmp_path / "again", read_captures(tmp_path / "again"))):
+        assert rows["record_type"].to_pylist().count("revisit") == 4
+        for name in rows["file"].unique().to_pylist():
+            _verified_by_other_tools(place / name, capsys)
+            of_file = [row for row in rows.to_pylist() if row["file"] == name]
+            expected = [(row["offset"], row["record_type"], row["url"], _payload(place, row)) for row in of_file]
+            assert _read_by_warcio(place / name) == expected
+            assert _read_by_fastwarc(place / name) == expected
+    _verified_by_other_tools(tmp_path / "out.warc.gz", capsys)
+    assert [record[1:] for record in _read_by_fastwarc(tmp_path / "out.warc.gz")] == [
+        record[1:] for record in _read_by_warcio(tmp_path / "out.warc.gz")
+    ]
+
+
+def _payload(home: Path, row: dict[str, Any]) -> bytes:
+    return b"" if row["record_type"] == "revisit" else read_payload(home, row["file"], row["offset"], NO_LIMIT)
+
+
+def _verified_by_other_tools(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        warcio(["check", "-v", str(file)])
+    told = capsys.readouterr()
+    assert ended.value.code == 0, told.out
+    assert "digest pass" in told.out
+    assert told.err == ""
+    checked = CliRunner().invoke(fastwarc, ["check", "--quiet", str(file)])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_a_flipped_byte_fails_in_other_tools_too(home: Path) -> None:

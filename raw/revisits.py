@@ -1,0 +1,107 @@
+"""Where the bytes of a revisit are: in the home, or in what the run has landed so far."""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from raw.captures import Capture, read_captures
+from raw.errors import PayloadTooLarge, RecordCorrupt
+from raw.held import Unreadable
+from raw.pages import MAX_PAGE_BYTES, Bytes, Page, Reference
+from raw.warc import read_payload
+
+_COLUMNS = [
+    *("url", "fetched_at", "status", "digest", "payload_bytes", "media_type", "record_type"),
+    *("file", "offset", "run_id", "source"),
+]
+
+
+class Originals:
+    """The captures that a revisit may refer to. Nothing is read before the first one comes.
+
+    ``landed``: the captures of this run, which grow. ``read`` gives the payload of one of them.
+    """
+
+    def __init__(self, home: Path, landed: Sequence[Capture], read: Callable[[Capture], bytes]) -> None:
+        self._home, self._landed, self._read = home, landed, read
+        self._by_url: dict[str, list[Capture]] = {}
+        self._seen = 0
+
+    def resolve(self, page: Page, reference: Reference) -> Page:
+        """The page with its bytes, or with those that it confirms. Raises Unreadable where they are not held."""
+        original = self._find(page, reference)
+        if original is None:
+            raise Unreadable(_missing(page, reference))
+        if original.url == page.url:
+            confirmed = Bytes(original.digest, original.payload_bytes, original.media_type)
+            return replace(page, confirms=confirmed, refers_to=None)
+        return replace(
+            page,
+            status=original.status if page.status == HTTPStatus.NOT_MODIFIED else page.status,
+            media_type=page.media_type or original.media_type,
+            open=partial(self._payload, original),
+            refers_to=None,
+        )
+
+    def _find(self, page: Page, reference: Reference) -> Capture | None:
+        url, moment, digest = reference
+        captures = self._captures(url)
+        if moment is not None and (then := [c for c in captures if c.fetched_at == moment]):
+            return next((c for c in then if c.digest == digest), then[-1])
+        if digest is not None:
+            return next((c for c in captures if c.digest == digest), None)
+        if moment is not None:
+            return None
+        before = [c for c in captures if c.fetched_at <= page.fetched_at and _has_page(c.status)]
+        return max(before, key=lambda c: c.fetched_at, default=None)
+
+    def _captures(self, url: str) -> list[Capture]:
+        for capture in self._landed[self._seen :]:
+            self._by_url.setdefault(capture.url, []).append(capture)
+        self._seen = len(self._landed)
+        urls = self._held.column("url")
+        first = bisect_left(urls, url, key=lambda value: value.as_py())
+        end = first
+        while end < len(urls) and urls[end].as_py() == url:
+            end += 1
+        rows: list[dict[str, Any]] = self._held.slice(first, end - first).to_pylist()
+        return [Capture(**row) for row in rows] + self._by_url.get(url, [])
+
+    @cached_property
+    def _held(self) -> pa.Table:
+        return read_captures(self._home, _COLUMNS).sort_by("url").combine_chunks()
+
+    def _payload(self, original: Capture) -> io.BytesIO:
+        """Raises OSError, as the bytes of any page do."""
+        same = [c for c in self._captures(original.url) if c.digest == original.digest and c.record_type != "revisit"]
+        if not same:
+            raise OSError("the capture index names no record that holds the bytes that it refers to")
+        holder = same[0]
+        try:
+            if any(holder is capture for capture in self._by_url.get(original.url, [])):
+                return io.BytesIO(self._read(holder))
+            return io.BytesIO(read_payload(self._home, holder.file, holder.offset, MAX_PAGE_BYTES))
+        except (RecordCorrupt, PayloadTooLarge) as error:
+            raise OSError(str(error)) from error
+
+
+def _has_page(status: int | None) -> bool:
+    return status is None or status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_MODIFIED
+
+
+def _missing(page: Page, reference: Reference) -> str:
+    when = f" of {reference.fetched_at.isoformat()}" if reference.fetched_at else ""
+    of = "" if reference.url == page.url else f" of {reference.url}"
+    return (
+        f"it is a revisit: its bytes are those of the capture{of}{when}, which is not held. Land the file that holds "
+        "that one first, then this one again"
+    )
