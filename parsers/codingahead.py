@@ -14,7 +14,7 @@ from parsers.code_tables import rows_under
 from parsers.history import action_of, claim_history, is_history_header, is_history_line
 from parsers.page import Block, Reading
 from parsers.pairs import DESCRIPTOR_LABELS, LabelledValue, claim_pairs, find_pairs
-from parsers.prose import Paragraph, claim_prose, read_notice
+from parsers.prose import SECTION_UNKNOWN, Paragraph, claim_prose, read_notice
 from parsers.records import Attribute, Descriptor, ParseWarning, RelatedCode
 from parsers.source import Coverage, NotContent, Source
 from parsers.words import fold
@@ -174,21 +174,11 @@ def _claim_official_and_prose(reading: Reading, found: _Found) -> None:
         reading.claim(official, Descriptor("official", " ".join(block.text for block in official)))
     if "sections" in found.prose:
         for section, blocks in _place(found.prose.pop("sections"), found.headings).items():
-            warnings = [_SECTION_UNKNOWN] if section == "unplaced" else []
+            warnings = [SECTION_UNKNOWN] if section == "unplaced" else []
             found.prose[section] = [*blocks, *found.prose.get(section, [])]
             reading.claim((), table="narratives", warnings=warnings)
     for section, blocks in found.prose.items():
         claim_prose(reading, section, [Paragraph.of(block) for block in blocks])
-
-
-_SECTION_UNKNOWN = ParseWarning(
-    "section_unknown",
-    "narratives",
-    "unplaced",
-    "section",
-    None,
-    "the extract lost its headings, and the words do not tell the section",
-)
 
 
 def _place(blocks: list[Block], headings: bool) -> dict[str, list[Block]]:
@@ -286,4 +276,6 @@ SOURCE = Source(
     read=read,
     never_empty=("descriptors", "history_events", "indicators"),
     elsewhere=(r"last updated\b", r"quick reference\b"),
+    address="https://case2code.codingahead.com/cpt/codes/{code}",
+    pages=r"/cpt/codes/[^/]+/?",
 )

@@ -280,4 +280,5 @@ SOURCE = Source(
     ),
     read=read,
     never_empty=("descriptors",),
+    pages=r"/billing-codes/[^/]+/?",
 )

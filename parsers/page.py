@@ -43,13 +43,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page read into blocks. ``truncated``: its form shows that it was cut off."""
+    """A page read into blocks. ``truncated``: its form shows that it was cut off. ``open_item``: it ends with a bullet
+    that has no text yet, which a source whose pages end in prose takes for the same."""
 
     url: str
     form: Literal["html", "text"]
     blocks: tuple[Block, ...]
     truncated: bool = False
     title: str = ""
+    open_item: bool = False
 
     @property
     def ending(self) -> Block | None:

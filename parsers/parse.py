@@ -1,4 +1,4 @@
-"""One page in, one `ParseResult` out: decode, read blocks, recognise, identify, parse. Pure (law 2); never raises."""
+"""One page in, one `ParseResult` out: decode, read blocks, recognise, identify, parse. Pure (law 2)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from parsers.decode import Undecodable, decode
 from parsers.html_blocks import read_html
 from parsers.limits import Deadline, LimitExceeded
 from parsers.page import Page, Reading
-from parsers.recognise import SOURCES, recognise, source_of
+from parsers.recognise import recognise, source_of
 from parsers.records import Outcome, ParseResult
+from parsers.registry import sources
 from parsers.source import Coverage, NotContent, Source
 from parsers.text_blocks import read_text
 from parsers.words import clean
@@ -23,21 +24,27 @@ from parsers.words import clean
 # The version of the steps before a source's parser: raise it when a page may be recognised or identified otherwise.
 _READER_VERSION = 1
 NO_PARSER = "none"
-# A new or newer parser may know a page that none knew before, so this version follows all of theirs.
-NO_PARSER_VERSION = zlib.crc32(repr([_READER_VERSION, *((s.name, s.version) for s in SOURCES)]).encode()) & 0x7FFFFFFF
+
+
+def no_parser_version() -> int:
+    """The version of ``none``: a new or newer parser may know a page that none knew before, so it follows all of
+    theirs. Raises `SourceError`."""
+    return zlib.crc32(repr([_READER_VERSION, *((s.name, s.version) for s in sources())]).encode()) & 0x7FFFFFFF
 
 
 def live() -> tuple[str, ...]:
-    """``<parser>@<version>`` of every parser that this code can be, ``none`` among them."""
-    return (*(f"{s.name}@{s.version}" for s in SOURCES), f"{NO_PARSER}@{NO_PARSER_VERSION}")
+    """``<parser>@<version>`` of every parser that this code can be, ``none`` among them. Raises `SourceError`."""
+    return (*(f"{s.name}@{s.version}" for s in sources()), f"{NO_PARSER}@{no_parser_version()}")
 
 
 def parse(payload: bytes, url: str) -> ParseResult:
     """What the page is and holds. Depends on ``payload``, ``url`` and the parser versions alone.
 
     Every failure is an outcome: over a limit or no text is ``rejected``, a parser that raised is ``failed`` (with its
-    traceback). Only the time limit may fare better next time (``retry``).
+    traceback). Only the time limit may fare better next time (``retry``). Raises `SourceError` alone, for an
+    installed package whose source cannot be used: that says nothing of the page.
     """
+    sources()
     deadline = Deadline()
     source: Source | None = None
     page: Page | None = None
@@ -125,7 +132,7 @@ def _empty(
         source=None if name in ("local", "other") else name,
         code=code_in_url(url) or code_in_fragment(url),
         parser=source.name if source else NO_PARSER,
-        parser_version=source.version if source else NO_PARSER_VERSION,
+        parser_version=source.version if source else no_parser_version(),
         outcome=outcome,
         reason=reason,
         truncated=bool(page and page.truncated),
@@ -143,9 +150,14 @@ def result_too_large(url: str, size: int) -> ParseResult:
     return _empty(url, "rejected", reason, None, None)
 
 
+def is_answer(status: int | None) -> bool:
+    """Whether a fetch with this HTTP status brought the page, or confirmed it (304); None is taken for yes."""
+    return status is None or 200 <= status < 300 or status == HTTPStatus.NOT_MODIFIED
+
+
 def result_for_status(url: str, status: int | None) -> ParseResult | None:
-    """The result of a capture whose HTTP status says that its body is not the content; None for 2xx or no status."""
-    if status is None or 200 <= status < 300:
+    """The result of a capture whose HTTP status says that its body is not the content; None for an answer."""
+    if status is None or is_answer(status):
         return None
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
     outcome: Outcome = "not_found" if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE) else "blocked"

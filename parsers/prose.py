@@ -26,6 +26,17 @@ def read_notice(text: str, ordinal: int) -> Notice | None:
     return Notice(ordinal, match["holder"].strip(), int(match["year"]) if match["year"] else None, text)
 
 
+SECTION_UNKNOWN = ParseWarning(
+    "section_unknown",
+    "narratives",
+    "unplaced",
+    "section",
+    None,
+    "the extract lost its headings, and the words do not tell the section",
+)
+"""The warning that goes with prose in the section ``unplaced``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paragraph:
     """Prose that belongs together: its texts (a row each) and the blocks that hold them."""

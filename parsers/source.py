@@ -39,6 +39,11 @@ class Source:
     ``enough_marks`` different ones is of this source, whatever its host. ``elsewhere``: marks that together show
     another layout of the same hosts, which nobody reads yet. ``never_empty``: tables that no whole page leaves without
     a row, so that an empty shell of a page is not taken for news.
+
+    For the crawler: ``address``, where the page of a code is, with ``{code}`` in the code's place (Ex:
+    "https://case2code.codingahead.com/cpt/codes/{code}"); None where an address cannot be made from a code alone.
+    ``pages``, a regular expression that the whole path of a page's address matches (Ex: r"/billing-codes/[^/]+"), by
+    which pages are told from the other addresses of a sitemap.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Source:
     enough_marks: int = 2
     elsewhere: tuple[str, ...] = ()
     never_empty: tuple[str, ...] = ()
+    address: str | None = None
+    pages: str = ""
 
     def marks_on(self, texts: Iterable[str]) -> int:
         """How many different marks of this source begin one of the folded ``texts``."""

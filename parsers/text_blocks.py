@@ -36,7 +36,8 @@ def read_text(text: str, url: str, deadline: Deadline) -> Page:
     blocks = tuple(reader.blocks)
     if blocks and blocks[-1].cells and reader.ends_cut(blocks):
         blocks = (*blocks[:-1], replace(blocks[-1], cut=True))
-    return Page(url, "text", blocks, truncated=reader.open_bar or bool(blocks and blocks[-1].cut))
+    truncated = reader.open_bar or bool(blocks and blocks[-1].cut)
+    return Page(url, "text", blocks, truncated, open_item=reader.open_item)
 
 
 class _Reader:
@@ -48,6 +49,7 @@ class _Reader:
         self.columns = 0  # of the current table, once its rule was seen
         self.in_table = False
         self.open_bar = False  # the text ends with the bar that opens a row
+        self.open_item = False  # the text ends with the bullet that opens an item
         self.closing: dict[int, list[bool]] = {}  # table -> whether each of its lines ends in a bar
 
     def read(self, lines: list[str]) -> None:
@@ -76,6 +78,7 @@ class _Reader:
             else:
                 self.add("item" if bullet else "paragraph", line)
             bullet = False
+        self.open_item = bullet
 
     def split_row(self, lines: list[str], position: int) -> int:
         # Ex: "Date", "|", "Action", "|", "Notes", "|", "---|---|---|": a row whose cells stand on lines of their own

@@ -44,3 +44,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'“‘(])")
 def sentences(text: str) -> list[str]:
     """Sentences, split where an end mark is followed by a capital."""
     return _SENTENCE_END.split(text)
+
+
+# Ex: 'Synthetic words."', "(see above)."; not "1.", nor "up to 2." that may go on as "up to 2.5 mg"
+_ENDS_SENTENCE = re.compile(r"[^\W\d_][\"'”’)\]%]*[.!?][\"'”’)\]]*$")
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether ``text`` ends with an end mark behind a word, closing quotes and brackets aside."""
+    return _ENDS_SENTENCE.search(text) is not None

@@ -39,6 +39,12 @@ def expected(case: Path, form: str) -> dict[str, Any]:
     return whole | ({k: v for k, v in text.items() if k != "lost"} if form == "txt" else {})
 
 
+def expected_outcome(case: Path) -> str | None:
+    """The outcome that ``case`` must have; None where nobody has written `expected.json` yet."""
+    path = case / "expected.json"
+    return str(json.loads(path.read_text("utf-8"))["outcome"]) if path.exists() else None
+
+
 def as_json(result: ParseResult) -> dict[str, Any]:
     """A result in the form of `expected.json`."""
     records: dict[str, list[dict[str, Any]]] = {}

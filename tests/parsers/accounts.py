@@ -40,6 +40,9 @@ LABEL = re.compile(
     r"|bilateral surgery \(50\)|physician supervisions?|assistant surgeon \(80, 82\)|co-surgeons \(62\)"
     r"|team surgery \(66\)|diagnostic imaging family|apc status indicator|type of service \(tos\)"
     r"|berenson-eggers tos \(betos\)|mue|ccs clinical classification)(?!\w)"
+    r"|^(?:common names?|technical terms?|name of the procedure|procedure name|procedure description"
+    r"|description of the procedure|(?:risks and )?complications|post-procedure(?: care)?|follow-up|patient experience)"
+    r"\s*(?::|$)|^(?:cpt-?4|hcpcs) code\s*:?$"
     r"|\bservice type\b|\b(?:typical )?sites? of service\b|^(?:cpt|hcpcs)\W*(?:code)?\W+(?=[0-9A-V])|^modifier\s+",
     re.IGNORECASE,
 )

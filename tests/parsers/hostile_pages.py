@@ -17,6 +17,7 @@ from parsers.limits import MAX_BYTES
 
 URL = "https://www.codingahead.com/cpt/codes/0748T"
 OPENPAYER = "https://www.openpayer.com/billing-codes/cpt-1001t-synthetic"
+GENHEALTH = "https://genhealth.ai/code/cpt4/0748T-synthetic"
 _PAIRS = "Short Descr | Synthetic TST |\nStatus Code | Active Code |\n"
 _CODING = "Summary & Overview\nCPT 1001T: Synthetic\nClinical Context\nCoding Specifications\n"
 
@@ -134,6 +135,11 @@ TRAPS = {
     "payers": "payers {}",
     "date": "2023-01-01 Added {}",
     "wall": "enable javascript {}",
+    "name": "Common Name {}",
+    "capitals": "Cost {}",
+    "heading": "Summary{}",
+    "code line": "CPT4 code {}",
+    "footer": "(c) copyright {}",
 }
 TRAP_UNITS = (
     *(
@@ -176,7 +182,19 @@ TRAP_UNITS = (
         "CPT® code ",
         "code ",
     ),
-    *("Service type: ", "Aetna ", "Blue Cross ", "not available ", "cookies ", "©", "\u2011", "\u00a0", "é"),
+    *(
+        "Service type: ",
+        "Aetna ",
+        "Blue Cross ",
+        "Cost ",
+        "of ",
+        "not available ",
+        "cookies ",
+        "©",
+        "\u2011",
+        "\u00a0",
+        "é",
+    ),
 )
 
 

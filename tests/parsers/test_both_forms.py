@@ -13,6 +13,7 @@ from parsers.vocabulary import INDICATOR_LABELS
 from tests.golden import goldens
 
 _CODINGAHEAD = "https://www.codingahead.com/cpt/codes/0748T"
+_GENHEALTH = "https://genhealth.ai/code/cpt4/1001T-synthetic"
 _OPENPAYER = "https://www.openpayer.com/billing-codes/cpt-1001t-synthetic"
 _WORD = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
 _SIGNS = st.sampled_from(["&", "<b>", "—", "(see 99213)", "=1+1", "®", "\u2011x", "'quoted'", "a/b", "50%"])
@@ -158,4 +159,39 @@ def test_openpayer_in_both_forms(
     result = _same(markup, text, _OPENPAYER)
     assert sum(record.table == "modifiers" for record in result.records) == len(modifiers)
     assert sum(record.table == "related_codes" for record in result.records) == len(related)
+    assert result.unmapped == ()
+
+
+_HEADINGS = ["Summary", "Purpose", "Indications", "Preparation", "Procedure Description", "Duration", "Setting"]
+# What a heading and an item are made of, and whether the text keeps the bullets
+_HTML_HEADINGS = ["<h3>{}</h3>", "<h2>{}:</h2>", "<p><strong>{}</strong></p>", "<div>{}</div>", "<p><b>{}:</b></p>"]
+_ITEMS = st.lists(_PHRASE | st.tuples(_PHRASE, _PHRASE).map(lambda parts: f"{parts[0]}: {parts[1]}"), max_size=3)
+
+
+@given(
+    st.sampled_from(_HTML_HEADINGS),
+    st.booleans(),
+    st.none() | _PHRASE,
+    _PHRASE,
+    st.dictionaries(st.sampled_from(_HEADINGS), st.tuples(_SENTENCES, _ITEMS), max_size=5),
+    _PHRASE.map(lambda phrase: f"{phrase} at its synthetic end."),  # a number before the stop may go on behind it
+)
+def test_genhealth_in_both_forms(
+    heading: str,
+    bullets: bool,
+    title: str | None,
+    name: str,
+    sections: dict[str, tuple[str, list[str]]],
+    risks: str,
+):
+    top = ["Synthetic descriptor", "CPT4 code", *([title] if title else [])]
+    facts = [f"Common Name: {name}", f"Technical Term: {name}"]
+    parts = {"Name of the Procedure": ("", facts), **sections, "Risks and Complications": (risks, [])}
+    markup, lines = _paragraphs(top), [*top]
+    for words, (prose, items) in parts.items():
+        markup += heading.format(words) + (_paragraphs([prose]) if prose else "")
+        markup += "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+        lines += [words, *([prose] if prose else []), *(("- " if bullets else "") + item for item in items)]
+    result = _same(markup, "\n".join(lines), _GENHEALTH)
+    assert len(result.records) == len(top) - 1 + 2 + 1 + sum(1 + len(items) for _, items in sections.values())
     assert result.unmapped == ()

@@ -7,11 +7,12 @@ import time
 import pytest
 
 from parsers import parse
-from tests.parsers.hostile_pages import OPENPAYER, TRAPS, URL, trap
+from tests.parsers.hostile_pages import GENHEALTH, OPENPAYER, TRAPS, URL, trap
 
 _AROUND = {
     "coding ahead": (URL, "© Copyright 2025 American Medical Association. All rights reserved.\n{}\nMUE 1"),
     "openpayer": (OPENPAYER, "Summary & Overview\nBilling Code Overview\nx\n{}\nClinical Context"),
+    "genhealth": (GENHEALTH, "Synthetic\nCPT4 code\nSummary\nx\n{}\nRisks"),
     "anywhere": ("https://www.example.org/page.md", "{}"),
 }
 

@@ -4,7 +4,8 @@ A golden page is cut at any byte. A table that the cut page says to cover has ju
 what no reader of the cut bytes alone could know, in the text form alone:
 
 - a cut at the end of a line leaves a page that may have been whole, with fewer rows of its last table;
-- a row with no bar at its end may be cut inside its last cell (`_ends_open`).
+- a row with no bar at its end may be cut inside its last cell (`_ends_open`);
+- a cut at the end of a sentence leaves prose that may have been whole: GenHealth's pages end in prose.
 
 And one choice (OpenPayer): service facts and payers are whole once the overview is, so `attributes` is covered then; a
 sentinel that would have come after the cut is missing from it.
@@ -22,10 +23,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parsers import ParseResult, parse
-from parsers.records import GOOD_OUTCOMES, Attribute, Record
+from parsers.records import GOOD_OUTCOMES, Attribute, Narrative, Record
 from tests.golden import goldens
 
-_LAST_TABLES = {"codingahead": {"history_events"}, "openpayer": {"modifiers", "related_codes"}}
+_LAST_TABLES = {
+    "codingahead": {"history_events"},
+    "openpayer": {"modifiers", "related_codes"},
+    "genhealth": {"narratives"},
+}
 
 
 @cache
@@ -35,11 +40,7 @@ def _golden(case: Path, form: str) -> tuple[bytes, str, ParseResult]:
     return payload, url, parse(payload, url)
 
 
-_WHOLE = [
-    case
-    for case in goldens.CASES
-    if json.loads((case / "expected.json").read_text("utf-8"))["outcome"] in GOOD_OUTCOMES
-]
+_WHOLE = [case for case in goldens.CASES if goldens.expected_outcome(case) in GOOD_OUTCOMES]
 
 
 def _rows(result: ParseResult, table: str) -> list[Record]:
@@ -76,10 +77,24 @@ def _check_cut(case: Path, form: str, cut: int) -> None:
             assert all(isinstance(r, Attribute) and r.attribute == "not_available" for r in missing), where
             continue
         assert form == "txt", where
-        assert table in _LAST_TABLES[str(whole.source)], where
+        assert table in _LAST_TABLES.get(str(whole.source), ()), where
+        if whole.source == "genhealth":
+            _check_cut_prose(payload[:cut], rows, expected, where)
+            continue
         assert _at_line_end(payload, cut) or _ends_open(payload, cut), where
         assert rows[:-1] == expected[: len(rows[:-1])], where
         assert rows == expected[: len(rows)] or _ends_open(payload, cut), where
+
+
+def _check_cut_prose(payload: bytes, rows: list[Record], expected: list[Record], where: str) -> None:
+    """The rows are those before the cut, which is at the end of a sentence; the last one may have had more of them."""
+    assert payload.decode("utf-8-sig", "replace").rstrip("| \r\n").endswith((".", "!", "?", "\u201d")), where
+    assert rows[:-1] == expected[: len(rows[:-1])], where
+    last, whole = rows[-1], expected[len(rows) - 1]
+    assert isinstance(last, Narrative), where
+    assert isinstance(whole, Narrative), where
+    assert (last.section, last.ordinal) == (whole.section, whole.ordinal), where
+    assert whole.text.startswith(last.text), where
 
 
 @st.composite
@@ -117,6 +132,12 @@ def _case(name: str) -> Path:
         ("openpayer/current_whole", "Descri"),
         ("openpayer/empty_cell", "in the input for ICD-10"),
         ("openpayer/sentinels", "Data not available in the input: associated"),
+        ("genhealth/whole", "CPT4 code"),  # a title may follow
+        ("genhealth/whole", "Name of the Procedure"),
+        ("genhealth/whole", "Synthetic summary a test"),
+        ("genhealth/whole", "Personn"),
+        ("genhealth/side_by_side", "A Synthetic sheet"),
+        ("genhealth/unknown_heading", "Cost and"),
     ],
 )
 def test_law_3_cuts_that_once_passed_for_whole_pages(name: str, before: str, form: str):

@@ -7,6 +7,7 @@ import pytest
 from parsers import parse
 
 CODINGAHEAD = "https://www.codingahead.com/cpt/codes/99213"
+GENHEALTH = "https://genhealth.ai/code/cpt4/99213-synthetic"
 OPENPAYER = "https://www.openpayer.com/billing-codes/cpt-99213-synthetic"
 LABELS = ("Short Descr", "Medium Descr", "Status Code", "Global Days", "MUE")
 HEADINGS = (
@@ -31,6 +32,8 @@ SHELLS = {
     "one label": (CODINGAHEAD, "<p>Short Descr</p>"),
     "a counter and no entry": (CODINGAHEAD, "<p>12 code page views remaining</p><p>Synthetic: no entry.</p>"),
     "headings alone": (OPENPAYER, "".join(f"<h2>{heading}</h2>" for heading in HEADINGS)),
+    "a code line and headings alone": (GENHEALTH, "<p>CPT4 code</p><h3>Summary</h3><h3>Purpose</h3><h3>Risks</h3>"),
+    "a name's labels": (GENHEALTH, "<h3>Name of the Procedure</h3><ul><li>Common Name:</li></ul><h3>Summary</h3>"),
     "headings and a title": (
         OPENPAYER,
         "<h2>Summary &amp; Overview</h2><h1>CPT 99213: Synthetic Visit</h1>"

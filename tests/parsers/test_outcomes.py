@@ -10,7 +10,6 @@ import pytest
 import parsers
 from parsers import limits, parse, result_for_status, result_too_large, source_of
 from parsers.limits import Deadline, LimitExceeded
-from parsers.recognise import SOURCES
 
 CODINGAHEAD = "https://www.codingahead.com/cpt/codes/0748T"
 OPENPAYER = "https://www.openpayer.com/billing-codes/cpt-1001t-synthetic"
@@ -201,7 +200,7 @@ def test_a_parser_that_raises_is_failed_with_its_traceback(monkeypatch: pytest.M
         (404, "not_found"),
         (410, "not_found"),
         (301, "blocked"),
-        (304, "blocked"),
+        (304, None),  # it confirms the page that was kept
         (401, "blocked"),
         (403, "blocked"),
         (429, "blocked"),
@@ -226,6 +225,8 @@ def test_the_status_of_a_capture_comes_before_its_body(status: int | None, outco
         ("https://webhooks.codingahead.com./x", "codingahead"),
         ("HTTPS://WWW.CODINGAHEAD.COM:443/x", "codingahead"),
         ("https://openpayer.com/x", "openpayer"),
+        ("https://genhealth.ai/code/hcpcs/G0008-x", "genhealth"),
+        ("https://www.genhealth.ai/", "genhealth"),
         ("https://www.openpayer.com.evil.org/x", "other"),
         ("https://evil.org/www.openpayer.com", "other"),
         ("https://www.openpayer.com@evil.org/", "other"),
@@ -251,7 +252,7 @@ def test_no_address_makes_a_parse_raise(url: str):
 def test_the_parsers_that_are_live_are_those_that_results_name():
     named = {f"{r.parser}@{r.parser_version}" for r in (parse(_PAIRS.encode(), CODINGAHEAD), parse(b"x", ELSEWHERE))}
     assert named <= set(parsers.live())
-    assert len(parsers.live()) == len(SOURCES) + 1
+    assert len(parsers.live()) == len(parsers.sources()) + 1
 
 
 def test_a_result_travels_between_processes():
