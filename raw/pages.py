@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Reference(NamedTuple):
     """Where the bytes of a revisit are, as its record tells it: what was fetched from ``url``.
 
-    Then, or with this digest (``sha256:<hex>``), or, where neither is known, last before the revisit.
+    Then, or with this digest (of any algorithm, in hex or base32), or, where neither is known, last before the revisit.
     """
 
     url: str

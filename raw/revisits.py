@@ -18,6 +18,7 @@ from raw.errors import PayloadTooLarge, RecordCorrupt
 from raw.held import Unreadable
 from raw.pages import MAX_PAGE_BYTES, Bytes, Page, Reference
 from raw.warc import read_payload
+from raw.warc_digests import other_digest
 
 _COLUMNS = [
     *("url", "fetched_at", "status", "digest", "payload_bytes", "media_type", "record_type"),
@@ -35,6 +36,7 @@ class Originals:
         self._home, self._landed, self._read = home, landed, read
         self._by_url: dict[str, list[Capture]] = {}
         self._seen = 0
+        self._same: dict[tuple[str, str], bool] = {}
 
     def resolve(self, page: Page, reference: Reference) -> Page:
         """The page with its bytes, or with those that it confirms. Raises Unreadable where they are not held."""
@@ -55,14 +57,28 @@ class Originals:
     def _find(self, page: Page, reference: Reference) -> Capture | None:
         url, moment, digest = reference
         captures = self._captures(url)
-        if moment is not None and (then := [c for c in captures if c.fetched_at == moment]):
-            return next((c for c in then if c.digest == digest), then[-1])
-        if digest is not None:
-            return next((c for c in captures if c.digest == digest), None)
         if moment is not None:
-            return None
+            then = [c for c in captures if c.fetched_at == moment]
+            if digest is None:
+                return then[-1] if then else None
+            captures = [*then, *(c for c in captures if c.fetched_at != moment)]
+        if digest is not None:
+            return next((c for c in captures if self._has(c, digest)), None)
         before = [c for c in captures if c.fetched_at <= page.fetched_at and _has_page(c.status)]
         return max(before, key=lambda c: c.fetched_at, default=None)
+
+    def _has(self, capture: Capture, digest: str) -> bool:
+        """Whether its bytes have the digest: ours, or another archive's, which takes reading them."""
+        if digest.startswith("sha256:") and capture.digest.lower() == digest.lower():
+            return True
+        key = capture.digest, digest
+        if key not in self._same:
+            try:
+                payload = self._payload(capture).getvalue()
+            except OSError:
+                return False  # what cannot be read is no original
+            self._same[key] = other_digest(digest, [iter([payload])]) is None
+        return self._same[key]
 
     def _captures(self, url: str) -> list[Capture]:
         for capture in self._landed[self._seen :]:
@@ -99,9 +115,10 @@ def _has_page(status: int | None) -> bool:
 
 
 def _missing(page: Page, reference: Reference) -> str:
-    when = f" of {reference.fetched_at.isoformat()}" if reference.fetched_at else ""
-    of = "" if reference.url == page.url else f" of {reference.url}"
+    url, moment, digest = reference
+    told = ["" if url == page.url else f" of {url}", f" of {moment.isoformat()}" if moment else ""]
+    told.append(f" with the digest {digest}" if digest and not moment else "")
     return (
-        f"it is a revisit: its bytes are those of the capture{of}{when}, which is not held. Land the file that holds "
-        "that one first, then this one again"
+        f"it is a revisit: its bytes are those of a capture{''.join(told)}, and none such is held. Land the file that "
+        "holds it first, then this one again"
     )

@@ -35,9 +35,6 @@ from raw.errors import PayloadTooLarge, RecordCorrupt
 # zlib's default. A 45 KB page takes 0.6 ms at level 1; 1.0 ms and 7 % less room at 6; 1.2 ms and another
 # 0.3 % at 9, which is warcio's. Pages are written once and kept for ever.
 GZIP_LEVEL = 6
-# Up to this size a record is deflated with a window of its size and small tables: the same bytes come of it, and
-# zlib's own tables, a quarter of a megabyte, take six times as long to set up as a revisit to deflate.
-_SMALL, _SMALL_WINDOW, _SMALL_MEMORY = 1 << 12, 16 + 12, 4
 CHUNK = 1 << 16
 _HEADERS_ROOM = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
@@ -136,11 +133,8 @@ class WarcFile:
 
     def _write(self, headers: dict[str, str], size: int, block: Iterable[bytes], level: int = GZIP_LEVEL) -> None:
         """One record, which is one gzip member. ``size``: bytes of its ``block``."""
+        deflate = zlib.compressobj(level, wbits=_GZIP)
         head = b"WARC/1.1\r\n" + _lines(headers | {"Content-Length": str(size)}) + b"\r\n"
-        if len(head) + size < _SMALL:
-            deflate = zlib.compressobj(level, wbits=_SMALL_WINDOW, memLevel=_SMALL_MEMORY)
-        else:
-            deflate = zlib.compressobj(level, wbits=_GZIP)
         for part in chain([head], block, [b"\r\n\r\n"]):
             self._file.write(deflate.compress(part))
         self._file.write(deflate.flush())

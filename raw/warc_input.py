@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from raw import fields
 from raw.http_body import Answer, BadBody, decode_body, read_answer, unchunked
 from raw.pages import MAX_PAGE_BYTES, Container, Page, Problem, Reference
-from raw.warc_digests import other_digest, pieces
+from raw.warc_digests import is_checked, other_digest, pieces
 from raw.warc_records import IN_MEMORY_BYTES, Damage, Record, records
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
@@ -141,11 +141,13 @@ def _revisit(record: Record, container: Container, url: str, answer: Answer | No
     unmodified = "server-not-modified" in headers.get("warc-profile", "")
     if original := _address(headers.get("warc-refers-to-target-uri", "")):
         date = headers.get("warc-refers-to-date")
-        reference = Reference(original, _date(date, "WARC-Refers-To-Date") if date else None, ours)
+        # Address and moment tell enough; another archive's digest may be of bytes that it keeps packed.
+        told = ours if date or not is_checked(digest) else digest
+        reference = Reference(original, _date(date, "WARC-Refers-To-Date") if date else None, told)
     elif earlier := here().get(headers.get("warc-refers-to", "")) or here().get(digest):
         reference = earlier
-    elif ours or unmodified:
-        reference = Reference(url, None, ours)
+    elif is_checked(digest) or unmodified:  # wget --warc-dedup tells no more than the digest of an earlier file
+        reference = Reference(url, None, digest if is_checked(digest) else None)
     else:
         raise _Bad("it is a revisit that does not tell where its bytes are, and no record here has its payload digest")
     if answer is None and unmodified:

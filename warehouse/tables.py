@@ -219,8 +219,10 @@ NARRATIVES = _fact(
     ("section", "ordinal"),
     _required(
         "section",
-        "description, indications, procedure, post_procedure, summary, overview, clinical_context, or "
-        "unplaced where an extract lost its headings and the section cannot be told.",
+        "description, indications, procedure, post_procedure, summary, overview, clinical_context, purpose, "
+        "preparation, duration, setting, personnel, risks, contraindications, benefits, recovery, follow_up, "
+        "alternatives, outcomes, patient_experience, or unplaced where an extract lost its headings and the section "
+        "cannot be told.",
         pattern=NAME_PATTERN,
     ),
     _ordinal("the section's paragraphs"),
@@ -233,9 +235,9 @@ ATTRIBUTES = _fact(
     ("attribute", "ordinal"),
     _required(
         "attribute",
-        "service_type, site_of_service, payer (canonical name), deletion_notice (a banner's words), "
-        "not_available (what the page says it lacks), page_gone (an address that two complete crawls in a row found "
-        "gone).",
+        "service_type, site_of_service, payer (canonical name), deletion_notice (a banner's words), common_name, "
+        "technical_term, procedure_name, not_available (what the page says it lacks), page_gone (an address that two "
+        "complete crawls in a row found gone).",
         pattern=NAME_PATTERN,
     ),
     _ordinal("the attribute's values, in page order"),

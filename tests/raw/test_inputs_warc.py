@@ -285,7 +285,7 @@ def test_a_revisit_of_what_is_not_held_says_what_to_land_first(tmp_path: Path) -
     assert report.landed == 1
     assert [problem.where for problem in report.problems] == [0]
     said = report.problems[0].message
-    assert f"the capture of {PAGE.url} of 2026-01-05T10:00:00+00:00, which is not held. Land the file that" in said
+    assert f"a capture of {PAGE.url} of 2026-01-05T10:00:00+00:00, and none such is held. Land the file that" in said
 
 
 def test_a_revisit_of_another_date_than_any_that_is_held_takes_no_other_bytes(tmp_path: Path) -> None:
@@ -301,7 +301,27 @@ def test_a_revisit_that_tells_no_address_goes_by_the_payload_digest(tmp_path: Pa
     file = warc(tmp_path / "a.warc.gz", [response(PAGE), revisit(URL + "2", FEBRUARY), lost])
     report = landed(tmp_path / "home", file)
     assert payloads(tmp_path / "home") == {PAGE.url: BODY, URL + "2": BODY}
-    assert ["does not tell where its bytes are" in problem.message for problem in report.problems] == [True]
+    assert [f"with the digest {sha1(b'Synthetic')}, and none" in problem.message for problem in report.problems] == [
+        True
+    ]
+
+
+def test_a_digest_of_another_archive_leads_to_bytes_of_the_same_address_in_the_home(tmp_path: Path) -> None:
+    """As wget --warc-dedup writes them: in a later file."""
+    landed(tmp_path / "home", warc(tmp_path / "first.warc.gz", [response(PAGE)]))
+    told = {"WARC_Payload_Digest": sha1(BODY)}
+    second = warc(tmp_path / "second.warc.gz", [revisit(PAGE.url, MARCH, **told), revisit(URL + "2", MARCH, **told)])
+    report = landed(tmp_path / "home", second, run_id="20260302T120000Z-0002")
+    assert (report.landed, report.revisits, len(report.problems)) == (0, 1, 1)
+    assert payloads(tmp_path / "home") == {PAGE.url: BODY}
+
+
+def test_a_revisit_confirms_no_bytes_of_its_moment_with_another_digest(tmp_path: Path) -> None:
+    """Two captures of one moment: the digest tells which is meant, and none is, where neither has it."""
+    other = Made(PAGE.url, b"<html>Synthetic other page</html>", JANUARY)
+    lost = revisit(PAGE.url, MARCH, PAGE.url, JANUARY, WARC_Payload_Digest=f"sha256:{'0' * 64}")
+    report = landed(tmp_path / "home", warc(tmp_path / "a.warc.gz", [response(PAGE), response(other), lost]))
+    assert (report.landed, report.revisits, len(report.problems)) == (2, 0, 1)
 
 
 def test_a_revisit_that_tells_a_record_goes_by_it(tmp_path: Path) -> None:
@@ -349,7 +369,7 @@ def test_not_modified_without_a_page_is_named(tmp_path: Path) -> None:
     early = record("response", PAGE.url, answer(b"", 304, Content_Type=""), "2025-12-01T00:00:00Z")
     report = landed(tmp_path / "home", warc(tmp_path / "a.warc", [response(PAGE), early]))
     assert (report.landed, report.revisits) == (1, 0)
-    assert "which is not held" in report.problems[0].message
+    assert "none such is held" in report.problems[0].message
 
 
 def test_a_large_page_passes_through_files(tmp_path: Path) -> None:
