@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import doctor, query, run, serve, show, snapshots
+from flows.commands import crawl, doctor, new_source, query, raw, run, serve, show, snapshots
 from flows.terminal import document, tell
 
 INTERRUPTED = 130
@@ -25,13 +25,17 @@ app = typer.Typer(
     "3 expectations stopped publication, 4 another run holds the home.",
 )
 app.command()(run.run)
+app.command()(run.land)
 app.command()(run.parse)
+app.command()(crawl.crawl)
 app.command()(snapshots.changes)
 app.command()(show.show)
 app.command()(query.query)
 app.command()(serve.serve)
+app.command("new-source")(new_source.new_source)
 app.command()(doctor.doctor)
 app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(raw.app, name="raw")
 
 
 def main() -> None:
@@ -84,12 +88,13 @@ def _of_the_disk(error: OSError) -> Exception:
 def _status(error: Exception) -> int | None:
     """The exit status of an error that says all in its message; None for one that nobody expected."""
     from flows.errors import CptflowError
-    from raw.errors import RawError, UnusableInput
+    from parsers import SourceError
+    from raw.errors import NothingToExport, RawError, TargetUnusable, UnusableInput
     from warehouse.snapshots import SnapshotError, UnknownSnapshot
 
     if isinstance(error, CptflowError):
         return error.exit_status
-    if isinstance(error, UnusableInput | UnknownSnapshot):
+    if isinstance(error, UnusableInput | TargetUnusable | NothingToExport | UnknownSnapshot | SourceError):
         return 2
     return 1 if isinstance(error, RawError | SnapshotError) else None
 

@@ -27,14 +27,15 @@ class _Seen:
 def note_outcomes(
     report: Report,
     index: pa.Table,
+    new_runs: Collection[str],
     pending: Collection[Key],
     results: pa.Table,
     not_staged: Mapping[Key, ParseResult],
 ) -> None:
-    """Count the captures that this run landed or found unparsed, and note those that a person may act on."""
+    """Count the captures of ``new_runs`` and of ``pending`` pages, and note those that a person may act on."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     noted: Counter[str] = Counter()
-    for seen in _captures(report.run_id, index, pending, _by_key(results), not_staged):
+    for seen in _captures(new_runs, index, pending, _by_key(results), not_staged):
         outcome = seen.note.outcome
         counts[seen.source or "other"][outcome] += 1
         if outcome != "parsed" and noted[outcome] < NOTES_PER_OUTCOME:
@@ -45,7 +46,7 @@ def note_outcomes(
 
 
 def _captures(
-    run_id: str,
+    new_runs: Collection[str],
     index: pa.Table,
     pending: Collection[Key],
     results: Mapping[Key, _Seen],
@@ -54,7 +55,7 @@ def _captures(
     columns = (index[name].to_pylist() for name in ("run_id", "digest", "url", "source", "status"))
     for landed_by, digest, url, source, status in zip(*columns, strict=True):
         key = (digest.removeprefix("sha256:"), url)
-        if landed_by != run_id and key not in pending:
+        if landed_by not in new_runs and key not in pending:
             continue
         by_status = parsers.result_for_status(url, status)
         result = by_status or not_staged.get(key)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import parsers
-from flows import planning
+from flows import acceptance, counting, planning
 from flows import report as reports
 from flows.engine import Engine
 from flows.errors import DiskFailed, UsageError
@@ -27,7 +28,7 @@ from flows.report import Report, Step
 from flows.settings import Settings
 from parsers.records import ParseResult
 from raw.captures import read_captures
-from raw.folder import check_input
+from raw.inputs import check_input, shown_input
 from raw.landing import land
 from warehouse import snapshots, staging
 from warehouse.assemble import assemble
@@ -53,24 +54,39 @@ class _Run:
             return self.engine.step(name, function, *args, **kwargs)
 
 
-def run(inputs: Sequence[Path], settings: Settings, engine: Engine, progress: Progress) -> Report:
+def run(
+    inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress, accept: Sequence[str] = ()
+) -> Report:
     """Land ``inputs``, then every step up to publication; returns (and writes) the run report.
 
-    Raises UnusableInput, UsageError, BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands
-    in the report.
+    ``accept``: rules that a person lets pass this time. Ex: ``floor:codingahead``. Raises UnusableInput, UsageError,
+    BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands in the report.
     """
-    for path in inputs:
-        check_input(path)
+    let_pass = acceptance.check(accept)
+    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, let_pass))
+
+
+def land_only(inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress) -> Report:
+    """Land ``inputs`` and no more; returns (and writes) the run report. Raises as `run` does."""
+    return _reported(inputs, settings, engine, progress, lambda run: _only_land(run, inputs))
+
+
+def _reported(
+    inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress, work: Callable[[_Run], None]
+) -> Report:
+    """Do ``work`` while holding the home, and write down how it went."""
+    for name in inputs:
+        check_input(name)
     home = settings.home
     _make_home(home, inputs)
     run_id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    report = reports.begin(run_id, [str(path) for path in inputs], settings)
+    report = reports.begin(run_id, [shown_input(name) for name in inputs], settings)
     with _disk_told(home, report):
         report.snapshot_id = snapshots.current_id(home)
         with hold(home, run_id):
             try:
                 with _disk_told(home, report):
-                    _steps(_Run(home, settings, engine, progress, report), inputs)
+                    work(_Run(home, settings, engine, progress, report))
             except BaseException as error:
                 reports.failed(report, error)
                 with suppress(OSError):  # a full disk; the error that is under way says more
@@ -101,26 +117,39 @@ def _disk_told(home: Path, report: Report) -> Iterator[None]:
         raise DiskFailed(doing, home, error, kept) from error
 
 
-def _steps(run: _Run, inputs: Sequence[Path]) -> None:
+def _steps(run: _Run, inputs: Sequence[str], let_pass: Sequence[str]) -> None:
     """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
     report, home, trust = run.report, run.home, run.settings.trust
     report.snapshot_id = parent = snapshots.current_id(home)
     _land(run, inputs)
-    index, live = read_captures(home), parsers.live()
+    index, live, terms = read_captures(home), parsers.live(), counting.read_terms(home, run.settings)
     fresh, not_staged = _parse(run, index, live)
-    report.captures_in_home = index.num_rows
-    looked_at = planning.rests_on(index, live, trust, not_staged)
-    if (parent is None and not index.num_rows) or planning.was_seen(home, parent, looked_at):
+    report.captures_in_home, report.waiting = index.num_rows, counting.waiting(index, terms.crawls)
+    seen = planning.read_seen(home)
+    looked_at = planning.rests_on(index, live, trust, not_staged, terms.key())
+    if not let_pass and ((parent is None and not index.num_rows) or seen.is_of(parent, looked_at)):
         report.status, report.exit_status = "nothing_new", 0
         return
-    basis = Basis(home, planning.warehouse_captures(index), live, trust)
-    check_captures(parent, basis)
-    results = staging.read_results(home, live)
-    note_outcomes(report, index, fresh, results, not_staged)
-    run.step("freshness", write_freshness, home, basis.captures, results)
-    _publish_news(run, parent, basis)
+    check_captures(parent, home, index)
+    captures, results = counting.captures_of(index, terms.crawls), staging.read_results(home, live)
+    run_ids = pc.unique(captures["run_id"]).to_pylist()
+    new_runs = {*run_ids} - {*seen.run_ids}
+    note_outcomes(report, index, new_runs, fresh, results, not_staged)
+    counted, terms = run.step("count", counting.count, report, captures, results, terms, let_pass, new_runs)
+    run.step("freshness", write_freshness, home, captures, results)
+    if counted.num_rows:
+        _publish_news(run, parent, Basis(home, counted, live, trust, terms.accepted))
+    else:
+        report.status, report.exit_status = "nothing_new", 0
     if report.status != "stopped":
-        planning.mark_seen(home, report.snapshot_id, looked_at)
+        looked_at = planning.rests_on(index, live, trust, not_staged, terms.key())
+        planning.mark_seen(home, planning.Seen(report.snapshot_id, looked_at, tuple(sorted(run_ids))))
+
+
+def _only_land(run: _Run, inputs: Sequence[str]) -> None:
+    _land(run, inputs)
+    run.report.captures_in_home = read_captures(run.home, ("run_id",)).num_rows
+    run.report.status, run.report.exit_status = "landed", 0
 
 
 def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
@@ -140,7 +169,7 @@ def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
         report.exit_status = 0
 
 
-def _make_home(home: Path, inputs: Sequence[Path]) -> None:
+def _make_home(home: Path, inputs: Sequence[str]) -> None:
     if not inputs and not home.is_dir():
         raise UsageError(
             f"There is no home at {home}, and no input to land in it. Give a folder of pages: cptflow run FOLDER"
@@ -151,7 +180,7 @@ def _make_home(home: Path, inputs: Sequence[Path]) -> None:
         raise UsageError(f"The home {home} cannot be made: {error.strerror}. Name another one with --home.") from None
 
 
-def _land(run: _Run, inputs: Sequence[Path]) -> None:
+def _land(run: _Run, inputs: Sequence[str]) -> None:
     if not inputs:
         return
     run.progress("land", 0, None)

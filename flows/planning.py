@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import parsers
 from flows.parsing import Batch, PageRef
 from flows.report import write_json
 from warehouse.staging import staged_keys
@@ -24,21 +25,6 @@ MIN_BATCH_PAGES = 25
 
 Key = tuple[str, str]
 """(document_id, url)"""
-
-
-def warehouse_captures(index: pa.Table) -> pa.Table:
-    """The capture index as the warehouse takes it: document_id without its prefix, sizes as byte_size."""
-    return pa.table(
-        {
-            "document_id": pc.replace_substring(index["digest"], "sha256:", "", max_replacements=1),
-            "url": index["url"],
-            "fetched_at": index["fetched_at"],
-            "status": index["status"],
-            "media_type": index["media_type"],
-            "byte_size": index["payload_bytes"],
-            "run_id": index["run_id"],
-        }
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,7 @@ def pages_of(index: pa.Table) -> Pages:
         key = (digest.removeprefix("sha256:"), url)
         if record_type != "revisit":
             places[key] = min((file, offset), places.get(key, (file, offset)))
-        if status is None or 200 <= status < 300:
+        if parsers.is_answer(status):
             well.add(key)
         else:
             refused[key] = min((date, status), refused.get(key, (date, status)))
@@ -91,31 +77,49 @@ def batches_of(home: Path, pages: Iterable[PageRef], most: int, workers: int) ->
     return [Batch(home, number, len(groups), group) for number, group in enumerate(groups, 1)]
 
 
-def rests_on(index: pa.Table, live: Sequence[str], trust: Sequence[str], not_staged: Collection[Key]) -> str:
-    """Hash of all that a snapshot is made from: equal where a run can add nothing to what the last one looked at."""
+def rests_on(
+    index: pa.Table, live: Sequence[str], trust: Sequence[str], not_staged: Collection[Key], terms: Sequence[object]
+) -> str:
+    """Hash of all that a snapshot is made from: equal where a run can add nothing to what the last one looked at.
+
+    ``terms``: what decides, beside the captures, which of them count.
+    """
     parts: list[Any] = [
         sorted(pc.unique(index["run_id"]).to_pylist()),
         sorted(live),
         list(trust),
         sorted(not_staged),
+        list(terms),
         {table.name: fingerprint(table) for table in TABLES},
         version("cptflow"),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def was_seen(home: Path, snapshot_id: str | None, looked_at: str) -> bool:
-    """Whether a run went through to its end over the same things, with the same snapshot as the outcome."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last run that went through to its end looked at, and what came of it."""
+
+    snapshot_id: str | None = None
+    rests_on: str = ""
+    run_ids: tuple[str, ...] = ()
+
+    def is_of(self, snapshot_id: str | None, looked_at: str) -> bool:
+        """Whether the run looked at the same things, with the same snapshot as the outcome."""
+        return (self.snapshot_id, self.rests_on) == (snapshot_id, looked_at)
+
+
+def read_seen(home: Path) -> Seen:
     try:
         seen = json.loads(_seen_file(home).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(seen == {"snapshot_id": snapshot_id, "rests_on": looked_at})
+        return Seen(seen["snapshot_id"], seen["rests_on"], tuple(seen["run_ids"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Seen()
 
 
-def mark_seen(home: Path, snapshot_id: str | None, looked_at: str) -> None:
+def mark_seen(home: Path, seen: Seen) -> None:
     """Remember, as the last thing of a run. Losing this file costs one needless assembly, and nothing else."""
-    write_json(_seen_file(home), {"snapshot_id": snapshot_id, "rests_on": looked_at})
+    write_json(_seen_file(home), asdict(seen))
 
 
 def _seen_file(home: Path) -> Path:

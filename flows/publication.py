@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.acceptance import Accepted
 from flows.errors import CptflowError
 from flows.report import Report
 from warehouse import snapshots
@@ -41,6 +42,7 @@ class Basis:
     captures: pa.Table
     live: tuple[str, ...]
     trust: tuple[str, ...]
+    accepted: tuple[Accepted, ...] = ()
 
 
 def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembled:
@@ -55,12 +57,13 @@ def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembl
     return Assembled(checked.tables, assembled.as_of)
 
 
-def check_captures(parent: str | None, basis: Basis) -> None:
+def check_captures(parent: str | None, home: Path, index: pa.Table) -> None:
     """Raises CapturesLost where the snapshot ``parent`` rests on captures that are gone: all of theirs would be too."""
     if parent is None:
         return
-    if lost := sorted(set(snapshots.read_manifest(basis.home, parent)["run_ids"]) - set(_run_ids(basis))):
-        raise CapturesLost(basis.home, parent, lost)
+    there = pc.unique(index["run_id"]).to_pylist()
+    if lost := sorted(set(snapshots.read_manifest(home, parent)["run_ids"]) - set(there)):
+        raise CapturesLost(home, parent, lost)
 
 
 def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table:
@@ -90,7 +93,14 @@ def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis
     report.stopped += [asdict(stop) for stop in checked.stopped]
     if checked.stopped:
         return
-    published = snapshots.publish(basis.home, draft, run_ids=_run_ids(basis), suites=report.suites, trust=basis.trust)
+    published = snapshots.publish(
+        basis.home,
+        draft,
+        run_ids=_run_ids(basis),
+        suites=report.suites,
+        trust=basis.trust,
+        accepted=[asdict(accepted) for accepted in basis.accepted],
+    )
     report.snapshot_id, report.parent_snapshot_id = published.snapshot_id, parent
     report.rows = {name: file["rows"] for name, file in published.manifest["files"].items()}
     report.changes = {f"by_{column}": _counted(changes[column]) for column in ("change_type", "cause")}

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from flows.settings import Settings
 
-Status = Literal["published", "nothing_new", "stopped", "failed"]
+Status = Literal["published", "nothing_new", "landed", "stopped", "failed"]
 LIBRARIES = ("cptflow", "beautifulsoup4", "pandas", "pyarrow", "great-expectations", "prefect")
 
 
@@ -60,6 +60,10 @@ class Report:
     captures: dict[str, int] = field(default_factory=dict)
     """Captures that this run landed, or found unparsed, by outcome."""
     captures_by_source: dict[str, dict[str, int]] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    """How each source fared in each landing that is new since the last run."""
+    waiting: dict[str, int] = field(default_factory=dict)
+    """By source, captures of crawls that are not finished: they count when they are."""
     parsed: int = 0
     skipped: int = 0
     """Pages whose result was staged before."""

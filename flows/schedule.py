@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from prefect import Task, flow, get_run_logger
@@ -35,6 +34,7 @@ from flows.errors import CptflowError, UsageError
 from flows.progress import lines
 from flows.settings import Settings
 from flows.terminal import plain
+from raw.addresses import is_address, local_path
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def scheduled_run(
     """
     chosen = settings.load(home=home, engine=engine, workers=workers)
     wrapped = PrefectEngine(engines.make(chosen.engine, chosen.workers))
-    report = pipeline.run([Path(name) for name in inputs], chosen, wrapped, lines(get_run_logger().info))
+    report = pipeline.run(inputs, chosen, wrapped, lines(get_run_logger().info))
     told = words.in_words(report)
     create_markdown_artifact(words.fenced(told), key=ARTIFACT, description=f"cptflow run {report.run_id}")
     if report.exit_status:
@@ -103,7 +103,7 @@ def serve(deployment: RunnerDeployment, server: subprocess.Popen[bytes]) -> None
     asyncio.run(_serve(deployment, server))
 
 
-def deployment(inputs: Sequence[Path], settings: Settings, cron: str, timezone: str) -> RunnerDeployment:
+def deployment(inputs: Sequence[str], settings: Settings, cron: str, timezone: str) -> RunnerDeployment:
     """The deployment that ``cptflow serve`` registers: one run at a time, one that comes meanwhile is cancelled.
 
     The limit is for good manners only (Prefect can lose count of its slots): the lock of the home is what holds.
@@ -121,7 +121,7 @@ def deployment(inputs: Sequence[Path], settings: Settings, cron: str, timezone: 
         name=DEPLOYMENT,
         schedule=Cron(cron, timezone=timezone),
         parameters={
-            "inputs": [str(path.resolve()) for path in inputs],
+            "inputs": [name if is_address(name) else str(local_path(name).resolve()) for name in inputs],
             "home": str(settings.home.resolve()),
             "engine": settings.engine,
             "workers": settings.workers,

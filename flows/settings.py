@@ -7,19 +7,67 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as NotReadable
 
 import parsers
 from flows.errors import SettingsError, UsageError
+from warehouse.health import DEFAULT_FLOOR
+
+Names = TypeVar("Names", tuple[str, ...], dict[str, "SourceSettings"])
 
 CONFIG_FILE = "cptflow.toml"
 CONFIG_VARIABLE = "CPTFLOW_CONFIG"
 PREFIX = "CPTFLOW_"
+
+
+class CrawlSettings(BaseModel):
+    """How a source's pages are fetched. Exactly one of ``codes``, ``sitemap`` and ``addresses`` says which."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    codes: Path | None = Field(None, description="a file of codes, one a line, for sources with an address for each")
+    sitemap: str | None = Field(
+        None, description="address of a sitemap, a sitemap index or a robots.txt that names them"
+    )
+    addresses: Path | None = Field(None, description="a file of addresses, one a line")
+    hosts: tuple[str, ...] = Field((), description="hosts that may be asked, in place of the source's own")
+    delay: float = Field(1.0, ge=0, le=3600, description="least seconds between two requests to a host, from 0 to 3600")
+    timeout: float = Field(60.0, gt=0, le=3600, description="most seconds for one page, up to 3600")
+    max_bytes: int = Field(10 << 20, ge=1, le=1 << 30, description="most bytes of one page, up to 1 GiB")
+    max_seconds: float | None = Field(
+        None, gt=0, description="most seconds of a crawl, which goes on at the next call; without it there is no end"
+    )
+    allow_addresses: tuple[str, ...] = Field(
+        (), description="networks (10.1.0.0/16) of private addresses that may be asked all the same"
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> CrawlSettings:
+        given = [name for name in ("codes", "sitemap", "addresses") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of codes, sitemap and addresses, not {' and '.join(given) or 'none'}")
+        return self
+
+
+class SourceSettings(BaseModel):
+    """What a user can set of one source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    floor: float = Field(
+        DEFAULT_FLOOR,
+        ge=0,
+        le=1,
+        description="the share of what the last good landing had that is good enough, from 0 to 1",
+    )
+    crawl: CrawlSettings | None = Field(None, description="how its pages are fetched; without it nothing is")
 
 
 class Settings(BaseSettings):
@@ -39,9 +87,16 @@ class Settings(BaseSettings):
     )
     batch_pages: int = Field(200, ge=1, le=5000, description="a whole number of pages from 1 to 5000")
     trust: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("codingahead", "openpayer"),
+        ("codingahead", "openpayer", "genhealth"),
         min_length=1,
         description="sources, most trusted first: a list of names, in a variable separated by commas",
+    )
+
+    contact: str | None = Field(
+        None, description="an e-mail address or a web address of the operator, which crawls tell the sites"
+    )
+    sources: dict[str, SourceSettings] = Field(
+        default_factory=dict, description="a table for each source: [sources.NAME] and [sources.NAME.crawl]"
     )
 
     @field_validator("home", mode="before")
@@ -63,10 +118,10 @@ class Settings(BaseSettings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("trust")
+    @field_validator("trust", "sources")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [parser.split("@")[0] for parser in parsers.live() if not parser.startswith("none@")]
+    def _known(cls, names: Names) -> Names:
+        known = [source.name for source in parsers.sources()]
         if unknown := [name for name in names if name not in known]:
             raise ValueError(f"there is no source {', '.join(unknown)}; there are {', '.join(known)}")
         return names
@@ -103,6 +158,8 @@ def load(**options: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise _in_words(error, given) from None
+    except NotReadable as error:  # Ex: CPTFLOW_SOURCES=codingahead
+        raise UsageError(f"{error}. CPTFLOW_SOURCES holds JSON; a table in {CONFIG_FILE} is easier to write.") from None
 
 
 def config_file() -> Path | None:
@@ -136,19 +193,30 @@ def unknown_variables() -> list[str]:
 def _in_words(error: ValidationError, options: dict[str, object]) -> SettingsError:
     """The first problem, with the place that holds the value: options win over variables over the file."""
     problem = error.errors()[0]
-    key = str(problem["loc"][0])
-    variable = f"{PREFIX}{key.upper()}"
+    path = [str(part) for part in problem["loc"]]
+    key, variable = path[0], f"{PREFIX}{path[0].upper()}"
     in_environment = {name.upper(): name for name in os.environ}
     if key in options:
         where, value = f"option --{key.replace('_', '-')}", options[key]
     elif variable in in_environment:
-        where, value = "environment", os.environ[in_environment[variable]]
         key = in_environment[variable]
+        where, value = "environment", os.environ[key]
     else:
         file = config_file()
         where, value = str(file), read_file(file).get(key)
-    field = Settings.model_fields.get(str(problem["loc"][0]))
-    if field is None:
-        return SettingsError(where, key, value, "only " + ", ".join(Settings.model_fields))
+        key = ".".join(path)
+        for part in path[1:]:
+            value = value.get(part) if isinstance(value, dict) else value
     why = f" ({problem['ctx']['error']})" if problem["type"] == "value_error" else ""
-    return SettingsError(where, key, value, f"{field.description}{why}.")
+    return SettingsError(where, key, value, f"{_allowed(path)}{why}.")
+
+
+def _allowed(path: Sequence[str]) -> str:
+    """What may stand at ``path``. Ex: ("sources", "openpayer", "crawl", "delay")"""
+    model: type[BaseModel] = Settings
+    if path[0] == "sources" and len(path) > 2:
+        model, path = SourceSettings, path[2:]
+        if path[0] == "crawl" and len(path) > 1:
+            model, path = CrawlSettings, path[1:]
+    field = model.model_fields.get(path[0])
+    return str(field.description) if field else "only " + ", ".join(model.model_fields)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from flows import changes
+from flows.acceptance import FLOOR
 from flows.report import PageNote, Report, report_file
 from flows.terminal import Block, Grid, Line, as_text
 from warehouse import snapshots
@@ -39,6 +40,7 @@ def summary(report: Report) -> list[Block]:
         *_landed(report),
         *_outcomes(report),
         *_warnings(report),
+        *_sources(report),
         *_pages(report),
         *_rows(report),
         *_changes(report),
@@ -70,6 +72,8 @@ def _headline(report: Report) -> list[Block]:
     if report.status == "published":
         text = f"Run {report.run_id}: published snapshot {report.snapshot_id} (as of {str(report.as_of)[:10]})."
         return [Line(text, "bold green")]
+    if report.status == "landed":
+        return [Line(f"Run {report.run_id}: landed, and nothing else was done.", "bold green")]
     if report.status == "nothing_new" and report.captures and report.snapshot_id is None:
         text = "WARNING: none of the pages could be read, so there is no snapshot yet."
         return [Line(f"Run {report.run_id}: {text} What they are stands below.", "bold yellow")]
@@ -87,6 +91,8 @@ def _headline(report: Report) -> list[Block]:
 def _landed(report: Report) -> list[Block]:
     landed = report.landed
     parsed = f"parsed {report.parsed}, {report.skipped} parsed before."
+    if report.status == "landed":
+        parsed = f"the home holds {_count(report.captures_in_home, 'capture')}."
     if not landed:
         return [Line(f"Landed nothing; the home holds {_count(report.captures_in_home, 'capture')}; {parsed}")]
     came = f"{_count(landed['landed'], 'new page')}, {_count(landed['revisits'], 'revisit')} of pages held"
@@ -95,7 +101,7 @@ def _landed(report: Report) -> list[Block]:
         lines.append(Line(f"WARNING: there is no page in {', '.join(report.inputs)}.", "bold yellow"))
     problems = landed["problems"]
     if problems:
-        lines.append(Line(f"WARNING: {_count(len(problems), 'file')} could not be landed:", "bold yellow"))
+        lines.append(Line(f"WARNING: {_count(len(problems), 'problem')} while landing:", "bold yellow"))
         lines += [Line(f"  {problem['file']}: {problem['message']}") for problem in problems[:SHOWN_PAGES]]
         lines += _more(len(problems), len(problems))
     return lines
@@ -121,6 +127,24 @@ def _warnings(report: Report) -> list[Block]:
                 "stay. The parser needs an update; the pages are kept and will be read again then."
             )
             lines.append(Line(text, "bold white on red"))
+    return lines
+
+
+def _sources(report: Report) -> list[Block]:
+    """Sources that are suspect, and crawls that wait to be taken up again."""
+    lines: list[Block] = []
+    for fared in report.sources:
+        if fared["suspect"]:
+            text = (
+                f"WARNING: {fared['source']} is suspect: {fared['good']} of {fared['captures']} captures could be read "
+                f"({fared['share']:.0%}), and its floor is {fared['least']:.0%}. Its rows stay as they were; what came "
+                "does not count. If the pages are really so, let them pass:"
+            )
+            let_pass = command(report, "run", "--accept", f"{FLOOR}:{fared['source']}")
+            lines += [Line(text, "bold white on red"), Line(f"  {let_pass}")]
+    for source, captures in report.waiting.items():
+        text = f"The crawl of {source} is not finished: {_count(captures, 'capture')} of it will count when it is."
+        lines.append(Line(f"{text} Go on: {command(report, 'crawl', source)}", "yellow"))
     return lines
 
 
@@ -171,7 +195,9 @@ def _files(report: Report) -> list[Block]:
 
 
 def _next(report: Report) -> list[Block]:
-    if report.status == "stopped":
+    if report.status == "landed":
+        commands = [command(report, "run"), command(report, "raw", "stats")]
+    elif report.status == "stopped":
         commands = [command(report, "doctor")]
     elif report.snapshot_id is None:
         commands = ["cptflow parse PAGE"]

@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from flows.settings import Settings
     from parsers.records import ParseResult
 
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="INPUT",
-        help="Folders of pages (.html, .htm, .txt, .md; searched through), or single pages.",
-        show_default=False,
-    ),
-]
+INPUTS = typer.Argument(
+    metavar="INPUT",
+    help="Folders (searched through), pages (.html, .htm, .txt, .md), WARC, JSONL or Parquet files, or their "
+    "addresses (s3://...).",
+    show_default=False,
+)
 
 
 def run(
-    inputs: Inputs = None,
+    inputs: Annotated[list[str] | None, INPUTS] = None,
     home: Home = None,
     engine: Annotated[
         str | None, typer.Option(help="inline (this process) or processes (a pool).", show_default=False)
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes of the pool.", show_default=False)] = None,
     each: Annotated[bool, typer.Option("--each", help="One run for each input, in order.")] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Let a rule pass that held something back.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Land pages, parse what is new, validate, compare, and publish a snapshot if anything changed.
@@ -41,14 +43,14 @@ def run(
     """
     from flows import settings, terminal, words
     from flows.report import as_json
-    from raw.folder import check_input
+    from raw.inputs import check_input
 
     chosen = settings.load(home=home, engine=engine, workers=workers)
-    for path in inputs or []:  # all of them before the first run
-        check_input(path)
+    for name in inputs or []:  # all of them before the first run
+        check_input(name)
     reports: list[Report] = []
-    for group in [[path] for path in inputs] if each and inputs else [inputs or []]:
-        reports.append(_one_run(group, chosen))
+    for group in [[name] for name in inputs] if each and inputs else [inputs or []]:
+        reports.append(_one_run(group, chosen, accept or []))
         if not json:
             terminal.show(words.summary(reports[-1]))
         if reports[-1].exit_status:
@@ -57,6 +59,27 @@ def run(
         documents = [as_json(report) for report in reports]
         terminal.document({"runs": documents} if each else documents[0])
     raise typer.Exit(reports[-1].exit_status)
+
+
+def land(
+    inputs: Annotated[list[str], INPUTS],
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Land pages and do no more: every page that is not held yet is kept as it came. `cptflow run` goes on from there.
+
+    Ends with 0 when it landed what it could (the rest is named), 4 when another run holds the home.
+    """
+    from flows import engine, pipeline, settings, terminal, words
+    from flows.progress import shown
+    from flows.report import as_json
+
+    with shown() as progress:
+        report = pipeline.land_only(inputs, settings.load(home=home), engine.InProcess(), progress)
+    if json:
+        terminal.document(as_json(report))
+    else:
+        terminal.show(words.summary(report))
 
 
 def parse(
@@ -77,12 +100,12 @@ def parse(
         terminal.show(in_words(result))
 
 
-def _one_run(inputs: list[Path], settings: Settings) -> Report:
+def _one_run(inputs: list[str], settings: Settings, accept: list[str]) -> Report:
     from flows import engine, pipeline
     from flows.progress import shown
 
     with shown() as progress:
-        return pipeline.run(inputs, settings, engine.make(settings.engine, settings.workers), progress)
+        return pipeline.run(inputs, settings, engine.make(settings.engine, settings.workers), progress, accept)
 
 
 def _parse_file(page: Path, url: str) -> ParseResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,8 +13,8 @@ from flows.commands.options import Home
 
 def serve(
     inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="INPUT", help="Folders or pages that each run lands.", show_default=False),
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="What each run lands, as `cptflow run` takes it.", show_default=False),
     ] = None,
     cron: Annotated[str, typer.Option(help="When to run, as five cron fields.")] = "0 6 * * 1",
     timezone: Annotated[str, typer.Option(help="Time zone of the cron fields.")] = "UTC",
@@ -33,11 +32,11 @@ def serve(
     """
     from flows import server, settings
     from flows.terminal import say, tell
-    from raw.folder import check_input
+    from raw.inputs import check_input
 
     chosen = settings.load(home=home, engine=engine, workers=workers)
-    for path in inputs or []:
-        check_input(path)
+    for name in inputs or []:
+        check_input(name)
     port = server.choose_port(port)
     os.environ.update(server.environment(chosen.home, port))
     server.state_folder(chosen.home).mkdir(parents=True, exist_ok=True)

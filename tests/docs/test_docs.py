@@ -7,12 +7,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from flows.cli import app
-from flows.settings import Settings
+from flows.settings import CrawlSettings, Settings, SourceSettings
 from parsers import limits
-from parsers.recognise import SOURCES
+from parsers.registry import BUILT_IN
 from warehouse.tables import OUTCOMES, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,21 @@ def test_every_setting_is_in_the_reference_with_its_default(name: str):
         assert ",".join(default) in row
     elif isinstance(default, str | int | Path):
         assert str(default) in row
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [*SourceSettings.model_fields.items(), *CrawlSettings.model_fields.items()],
+    ids=[*SourceSettings.model_fields, *CrawlSettings.model_fields],
+)
+def test_every_setting_of_a_source_is_in_the_reference_with_its_default(name: str, field: FieldInfo):
+    if name == "crawl":
+        assert "In the table `[sources.NAME.crawl]`" in REFERENCE
+        return
+    row = next((line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/reference.md has no row for the setting {name} of a source"
+    default = str(field.default) if field.default else "the source's own" if name == "hosts" else "none"
+    assert row.split("|")[2].strip() == default
 
 
 def test_the_settings_example_is_allowed():
@@ -111,4 +127,5 @@ def test_the_readme_names_what_is_there():
 
 def test_the_changelog_names_each_parser_version():
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert [s.name for s in SOURCES if f"`{s.name}` (version {s.version})" not in changelog] == []
+    missing = [words for s in BUILT_IN if (words := f"`{s.name}` (version {s.version})") not in changelog]
+    assert not missing, f"CHANGELOG.md has to tell of the parser {', '.join(missing)}"

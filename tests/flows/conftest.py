@@ -9,7 +9,7 @@ from tests.flows.pages import SAMPLES, run_inline
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_tester(monkeypatch):
-    for name in ("HOME", "ENGINE", "WORKERS", "BATCH_PAGES", "TRUST", "CONFIG"):
+    for name in ("HOME", "ENGINE", "WORKERS", "BATCH_PAGES", "TRUST", "CONFIG", "CONTACT", "SOURCES"):
         monkeypatch.delenv(f"CPTFLOW_{name}", raising=False)
 
 

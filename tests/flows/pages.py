@@ -1,7 +1,7 @@
 """Invented pages of one site, small enough to land thousands, and the folders that hold them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flows.engine import InProcess
@@ -45,9 +45,9 @@ def silent(step: str, done: int, total: int | None) -> None:
     """Progress that nobody looks at."""
 
 
-def run_inline(home: Path, *inputs: Path, **settings: object):
+def run_inline(home: Path, *inputs: Path, accept: Sequence[str] = (), **settings: object):
     """A run in this process; returns its report."""
-    return run(list(inputs), Settings(home=home, **settings), InProcess(), silent)
+    return run([str(path) for path in inputs], Settings(home=home, **settings), InProcess(), silent, accept)
 
 
 def tables(home: Path) -> dict[str, bytes]:

@@ -16,7 +16,9 @@ from flows.settings import Settings
 from tests.flows.pages import SAMPLES, folder, page, run_inline
 from warehouse import snapshots
 
-COMMANDS = ("run", "parse", "snapshots", "changes", "show", "query", "serve", "doctor")
+COMMANDS = (
+    "run", "land", "crawl", "parse", "snapshots", "changes", "show", "query", "raw", "new-source", "serve", "doctor",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,6 +46,23 @@ def test_status_0_published_then_nothing_new(cptflow, tmp_path):
     assert re.search(r"parsed +1 +1 +read whole", out)
     assert "cptflow show 99213 --home h" in out
     assert "nothing new, nothing was parsed; nothing was published" in out_again
+
+
+def test_landing_alone_keeps_the_pages_and_a_run_goes_on_from_there(cptflow, tmp_path):
+    pages = folder(tmp_path / "pages", {"99213": page("99213")})
+    (pages / "broken.jsonl").write_text('{"url": "https://www.codingahead.com/cpt/codes/99214", "te\n')
+
+    status, out, _ = cptflow("land", pages, "--home", "h")
+    landed = json.loads(cptflow("land", pages, "--home", "h", "--json")[1])
+    ran, out_run, _ = cptflow("run", "--home", "h")
+
+    assert (status, ran) == (0, 0)
+    assert "landed, and nothing else was done" in out
+    assert "Landed 1 new page, 0 revisits of pages held, 0 held already; the home holds 1 capture." in out
+    assert re.search(r"broken\.jsonl.*line 1", out)
+    assert (landed["status"], landed["landed"]["already_held"], landed["parsed"]) == ("landed", 1, 0)
+    assert "published snapshot" in out_run
+    assert len(snapshots.list_snapshots(Path("h"))) == 1
 
 
 def test_each_input_is_a_run_and_the_summary_tells_what_changed_in_words(cptflow):

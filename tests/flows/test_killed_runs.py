@@ -55,7 +55,7 @@ def test_law_4_a_run_that_ended_anywhere_needs_no_repair(home, tmp_path, step, a
     settings = Settings(home=home, batch_pages=1)
 
     with pytest.raises(Killed):
-        pipeline.run([news], settings, DiesAt(step, after=after), silent)
+        pipeline.run([str(news)], settings, DiesAt(step, after=after), silent)
     if (step, after) != ("publish", True):
         assert snapshots.current_id(home) == before
         assert snapshots.verify(home, before) == []

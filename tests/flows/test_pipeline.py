@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from flows.errors import UsageError, WorkerDied
 from flows.report import report_file, write_json
 from flows.settings import Settings
 from flows.words import in_words
-from parsers import codingahead, recognise, source_of
+from parsers import codingahead, recognise, registry, source_of
 from parsers.records import Descriptor
 from raw.errors import UnusableInput
 from raw.landing import land
@@ -68,7 +67,7 @@ def test_law_5_engines_and_batches_give_the_same_bytes(tmp_path):
     homes = [tmp_path / "inline", tmp_path / "processes"]
     run_inline(homes[0], *SAMPLES)
     settings = Settings(home=homes[1], engine="processes", workers=2, batch_pages=3)
-    pooled = pipeline.run(list(reversed(SAMPLES)), settings, ProcessPool(2), silent)
+    pooled = pipeline.run([str(path) for path in reversed(SAMPLES)], settings, ProcessPool(2), silent)
 
     assert pooled.status == "published"
     assert len(tables(homes[0])) == 12
@@ -127,12 +126,12 @@ def test_law_5_a_page_that_was_refused_with_the_same_bytes_is_read_when_it_comes
 
 def upgrade(monkeypatch, read=None):
     """All parsers in their next version; codingahead's may read otherwise."""
-    newer = tuple(replace(source, version=source.version + 1) for source in recognise.SOURCES)
+    newer = tuple(replace(source, version=source.version + 1) for source in registry.sources())
     if read:
         newer = tuple(replace(s, read=read) if s.name == "codingahead" else s for s in newer)
-    monkeypatch.setattr(import_module("parsers.parse"), "SOURCES", newer)
-    monkeypatch.setattr(recognise, "SOURCES", newer)
-    monkeypatch.setattr(recognise, "_BY_HOST", {host: source for source in newer for host in source.hosts})
+    upgraded = registry.Registry(newer, {host: source for source in newer for host in source.hosts})
+    for module in (registry, recognise):
+        monkeypatch.setattr(module, "registered", lambda: upgraded)
     return {source.name: source.version for source in newer}
 
 
@@ -192,7 +191,7 @@ def test_a_dead_worker_stands_in_the_report(home, tmp_path):
 
     news = folder(tmp_path / "news", {"99999": page("99999")})
     with pytest.raises(WorkerDied):
-        pipeline.run([news], Settings(home=home), Dying(), silent)
+        pipeline.run([str(news)], Settings(home=home), Dying(), silent)
     report = json.loads(max((home / "runs").glob("2*.json")).read_text())
 
     assert (report["status"], report["exit_status"], report["error"]["type"]) == ("failed", 1, "WorkerDied")
@@ -227,6 +226,7 @@ def test_the_report_tells_what_it_saw_did_and_cost(published):
     assert [step["step"] for step in second["steps"]] == [
         "land",
         "parse",
+        "count",
         "freshness",
         "assemble",
         "validate",

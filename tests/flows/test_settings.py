@@ -19,7 +19,7 @@ def test_defaults(folder):
 
     assert settings.home == Path("data")
     assert settings.engine == "inline"
-    assert settings.trust == ("codingahead", "openpayer")
+    assert settings.trust == ("codingahead", "openpayer", "genhealth")
 
 
 def test_the_file_the_environment_and_options_in_rising_order(folder, monkeypatch):
@@ -119,3 +119,54 @@ def test_misspelt_variables_are_found(monkeypatch):
 
     assert "CPTFLOW_HOEM" in unknown_variables()
     assert "CPTFLOW_HOME" not in unknown_variables()
+
+
+SOURCE = """
+contact = "data-team@example.org"
+[sources.codingahead]
+floor = 0.7
+[sources.codingahead.crawl]
+codes = "codes.txt"
+"""
+
+
+def test_a_source_has_a_table_of_its_own(folder):
+    (folder / "cptflow.toml").write_text(SOURCE)
+
+    settings = load()
+
+    source = settings.sources["codingahead"]
+    assert (settings.contact, source.floor, source.crawl.codes) == ("data-team@example.org", 0.7, Path("codes.txt"))
+    assert (source.crawl.delay, source.crawl.hosts) == (1.0, ())
+
+
+def test_the_sources_in_a_variable_are_json(monkeypatch):
+    monkeypatch.setenv("CPTFLOW_SOURCES", '{"openpayer": {"floor": 0.5}}')
+
+    assert load().sources["openpayer"].floor == 0.5
+
+
+def test_sources_in_a_variable_that_are_no_json_are_told(monkeypatch):
+    monkeypatch.setenv("CPTFLOW_SOURCES", "openpayer")
+
+    with pytest.raises(UsageError, match=r"CPTFLOW_SOURCES holds JSON; a table in cptflow\.toml is easier"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "said"),
+    [
+        ("floor = 0.7", "floor = 7", r"sources\.codingahead\.floor = 7 is not allowed\. Allowed: the share of"),
+        ("codes =", "code =", r"sources\.codingahead\.crawl\.code = 'codes\.txt' .* only codes, sitemap, addresses"),
+        ("codes =", 'sitemap = "x"\ncodes =', r"give one of codes, sitemap and addresses, not codes and sitemap"),
+        ('codes = "codes.txt"', "delay = 2", r"give one of codes, sitemap and addresses, not none"),
+        ('codes = "codes.txt"', 'codes = "a"\ndelay = -1', r"crawl\.delay = -1 .* least seconds between two requests"),
+        ("[sources.codingahead]", "[sources.codinghead]", r"there is no source codinghead; there are codingahead"),
+        ("floor = 0.7", "flor = 0.7", r"sources\.codingahead\.flor = 0\.7 .* only floor, crawl"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_the_table_of_a_source_is_told_by_its_place(folder, line, other, said):
+    (folder / "cptflow.toml").write_text(SOURCE.replace(line, other))
+
+    with pytest.raises(SettingsError, match=said):
+        load()
