@@ -50,7 +50,7 @@ docs: .venv      ## write the data dictionary and the pictures again
 	$(BIN)/python -m warehouse.dictionary docs/data-dictionary.md
 	$(BIN)/python docs/pictures.py
 
-bench: .venv     ## measure every step, into docs/performance.md
+bench: .venv     ## measure every step, into docs/performance.md (eleven minutes)
 	$(BIN)/python -m benchmarks.bench docs/performance.md
 
 serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data

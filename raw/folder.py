@@ -58,8 +58,9 @@ def read_folder(
             yield from manifests[here].problems
         above = [manifests[p] for p in (here, *here.parents) if p in manifests]
         for file in sorted(files):
-            if Path(file).suffix.lower() in MEDIA_TYPES:
-                yield from _captures(here / file, root, above)
+            path = here / file
+            if path.suffix.lower() in MEDIA_TYPES:
+                yield from _captures(path, root, above)
             elif is_container(file):
                 yield from _contained(here / file, root)
     yield from unread
@@ -114,7 +115,7 @@ def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool =
         return
     try:
         for entry in entries or [Entry(0, None, None, None, None)]:
-            yield _page(path, root, entry, found.st_mtime_ns // 1000)
+            yield _page(path, root, name, entry, found.st_mtime_ns // 1000)
     except OverflowError:
         yield Problem(name, None, "has a modification time that no calendar knows, and no fetched_at")
 
@@ -134,9 +135,11 @@ def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Page |
 def _regular(path: Path, root: _Root, linked: bool) -> os.stat_result | Problem:
     """``linked``: whether a link may lead out of the folder, being what the user named."""
     try:
-        if path.is_symlink() and not linked and _leads_out(path, root):
-            return Problem(_name(path, root), None, "is a link to a file outside the folder, and was not read")
-        found = path.stat()
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            if not linked and _leads_out(path, root):
+                return Problem(_name(path, root), None, "is a link to a file outside the folder, and was not read")
+            found = path.stat()
     except OSError as error:
         return Problem(_name(path, root), None, f"cannot be read: {error.strerror}")
     if not stat.S_ISREG(found.st_mode):
@@ -144,7 +147,7 @@ def _regular(path: Path, root: _Root, linked: bool) -> os.stat_result | Problem:
     return found
 
 
-def _page(path: Path, root: _Root, entry: Entry, modified: int) -> Page:
+def _page(path: Path, root: _Root, name: str, entry: Entry, modified: int) -> Page:
     url = entry.url or "file:" + quote_from_bytes(os.fsencode(path.relative_to(root.real).as_posix()))
     return Page(
         url=with_code(url, entry.code) if entry.code else url,
@@ -152,7 +155,7 @@ def _page(path: Path, root: _Root, entry: Entry, modified: int) -> Page:
         status=entry.status,
         media_type=MEDIA_TYPES[path.suffix.lower()],
         open=partial(root.open, path),
-        file=_name(path, root),
+        file=name,
         where=entry.line or None,
     )
 
@@ -163,4 +166,6 @@ def _leads_out(path: Path, root: _Root) -> bool:
 
 def _name(path: Path, root: _Root) -> str:
     """What people know the file by."""
-    return shown(f"{root.given.rstrip('/')}/{path.relative_to(root.real).as_posix()}")
+    # Ex: "/pages/a/b.html" below "/pages" is "a/b.html". relative_to() takes as long as hashing the page.
+    below = os.fspath(path)[len(os.fspath(root.real)) :].replace(os.sep, "/").lstrip("/")
+    return shown(f"{root.given.rstrip('/')}/{below}")

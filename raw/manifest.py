@@ -50,6 +50,21 @@ class Manifest:
     doubt: str | None = None
 
 
+class _Folder:
+    """The manifest's folder, and those below it that lines name: searched for links once, not line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._real = {"": (path, True)}
+
+    def real(self, within: str) -> tuple[Path, bool]:
+        """The folder ``within`` it, its links resolved, and whether that is inside."""
+        if within not in self._real:
+            path = Path(os.path.realpath(self.path / within))
+            self._real[within] = (path, path.is_relative_to(self.path))
+        return self._real[within]
+
+
 class _BadLine(Exception):
     """``path``: the page that the line speaks of, where that much is known."""
 
@@ -63,14 +78,14 @@ def read_manifest(path: Path, name: str) -> Manifest:
 
     Bad lines become problems, and stop no other.
     """
-    manifest = Manifest()
+    manifest, folder = Manifest(), _Folder(path.parent)
     try:
         if not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file")
         with path.open("rb") as lines:
             for number, line in enumerate(_lines(lines), 1):
                 if line.strip(b"\xef\xbb\xbf \t\r\n"):
-                    _read_line(manifest, line, number, path.parent, name)
+                    _read_line(manifest, line, number, folder, name)
     except OSError as error:
         manifest.doubt = "cannot be read"
         manifest.problems.append(Problem(name, None, f"cannot be read: {error.strerror}"))
@@ -86,7 +101,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _read_line(manifest: Manifest, line: bytes, number: int, folder: Path, name: str) -> None:
+def _read_line(manifest: Manifest, line: bytes, number: int, folder: _Folder, name: str) -> None:
     try:
         path, entry = _entry(line, number, folder)
     except _BadLine as bad:
@@ -99,7 +114,7 @@ def _read_line(manifest: Manifest, line: bytes, number: int, folder: Path, name:
         manifest.entries.setdefault(path, []).append(entry)
 
 
-def _entry(line: bytes, number: int, folder: Path) -> tuple[Path, Entry]:
+def _entry(line: bytes, number: int, folder: _Folder) -> tuple[Path, Entry]:
     values = _json_object(line, folder)
     file = values.get("file")
     if not isinstance(file, str):
@@ -117,7 +132,7 @@ def _entry(line: bytes, number: int, folder: Path) -> tuple[Path, Entry]:
         raise _BadLine(f"{shown(file)}: {error}", path) from None
 
 
-def _json_object(line: bytes, folder: Path) -> dict[str, Any]:
+def _json_object(line: bytes, folder: _Folder) -> dict[str, Any]:
     text = line.decode("utf-8-sig", "replace").strip()
     try:
         line.decode("utf-8")
@@ -130,7 +145,7 @@ def _json_object(line: bytes, folder: Path) -> dict[str, Any]:
     return values
 
 
-def _salvaged(text: str, folder: Path) -> Path | None:
+def _salvaged(text: str, folder: _Folder) -> Path | None:
     """The page that a broken line was about, so that it is not landed as though it had no line."""
     found = _FILE_OF_A_CUT_LINE.search(text)
     try:
@@ -141,13 +156,14 @@ def _salvaged(text: str, folder: Path) -> Path | None:
         return None
 
 
-def _page_path(folder: Path, file: str) -> Path:
+def _page_path(folder: _Folder, file: str) -> Path:
     """The page's path in the manifest's folder. Raises _BadLine for what is outside of it, or is no page."""
     if "\0" in file or not file:
         raise _BadLine(f"'file' must name a page, and is {fields.brief(file)}")
     within, base = os.path.split(file)
-    path = (Path(os.path.realpath(folder / within)) if within else folder) / base
-    if not path.is_relative_to(folder) or base in ("", ".", ".."):
+    place, inside = folder.real(within)
+    path = place / base
+    if not inside or base in ("", ".", ".."):
         raise _BadLine(f"{shown(file)} is outside the manifest's folder, and was not looked at", path)
     if path.suffix.lower() not in MEDIA_TYPES:
         raise _BadLine(f"{shown(file)} is no page: its name must end in {', '.join(MEDIA_TYPES)}", path)

@@ -15,6 +15,7 @@ def sort_rows(table: pa.Table, by: Sequence[str]) -> pa.Table:
     """
     named = [(name[1:], "descending") if name.startswith("-") else (name, "ascending") for name in by]
     first = {name for name, _ in named}
+    table = table.combine_chunks()  # sorting a hundred chunks takes twice as long
     return table.sort_by(named + [(name, "ascending") for name in table.column_names if name not in first])
 
 

@@ -1,16 +1,21 @@
 """Great Expectations, kept quiet and quick: an ephemeral context, one suite a table, no telemetry, no progress bars.
 
-Importing it costs seconds, so only ``open_batches`` does.
+Importing it costs seconds, so only ``open_batches`` does, and without what no rule of ours uses.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from warehouse.rules import RowRule, TableRule
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 Rule = RowRule | TableRule
 ResultFormat = Literal["BOOLEAN_ONLY", "COMPLETE"]
+
+# Great Expectations imports these for distributions and their pictures: a third of its import.
+_FOR_OTHER_RULES = ("scipy.stats", "altair")
 
 
 class RuleCouldNotRun(Exception):
@@ -47,14 +55,23 @@ class Broken:
     observed: float
 
 
+def import_great_expectations() -> None:
+    """The import by itself: the seconds that it takes are a large part of a small run."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings(), _on_demand(_FOR_OTHER_RULES), _no_collections():
+        warnings.simplefilter("ignore")
+        importlib.import_module("great_expectations")
+
+
 def open_batches() -> BatchDefinition[Any]:
     """The batch definition that ``run_suite`` fills with one table after another."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations
-        from great_expectations.data_context.types import base
+    import_great_expectations()
+    import great_expectations
+    from great_expectations.data_context.types import base
+    from great_expectations.execution_engine import pandas_execution_engine
 
+    # Frames of up to so many bytes are hashed, twice, for a fingerprint that nobody reads: a third of a large run.
+    pandas_execution_engine.HASH_THRESHOLD = 0
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     config = base.DataContextConfig(
         store_backend_defaults=base.InMemoryStoreBackendDefaults(),
@@ -64,6 +81,43 @@ def open_batches() -> BatchDefinition[Any]:
     context = great_expectations.get_context(project_config=config, mode="ephemeral")
     asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
     return asset.add_batch_definition_whole_dataframe("rows")
+
+
+class _OnDemand(ModuleType):
+    """Stands in for a module, and imports it when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        _withdraw(self)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _withdraw(stand_in: ModuleType) -> None:
+    if sys.modules.get(stand_in.__name__) is stand_in:
+        del sys.modules[stand_in.__name__]
+
+
+@contextmanager
+def _on_demand(names: Sequence[str]) -> Iterator[None]:
+    """What is imported in here imports modules of these ``names`` only when it uses them."""
+    absent = [_OnDemand(name) for name in names if name not in sys.modules]
+    sys.modules.update((stand_in.__name__, stand_in) for stand_in in absent)
+    try:
+        yield
+    finally:
+        for stand_in in absent:
+            _withdraw(stand_in)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Modules are no garbage; looking for some costs a tenth of the import."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def run_suite(batches: BatchDefinition[Any], table: str, frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Broken]:

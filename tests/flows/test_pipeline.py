@@ -93,7 +93,10 @@ def test_a_page_that_cannot_be_read_back_fails_alone_and_is_tried_again(tmp_path
     home = tmp_path / "home"
     home.mkdir()
     land(
-        home, "20260101T000000Z-0000", [folder(tmp_path / "pages", {c: page(c) for c in ("99213", "99214")})], source_of
+        home,
+        "20260101T000000Z-0000",
+        [str(folder(tmp_path / "pages", {c: page(c) for c in ("99213", "99214")}))],
+        source_of,
     )
     warc = next(home.glob("raw/warc/*/*.warc.gz"))
     whole = warc.read_bytes()

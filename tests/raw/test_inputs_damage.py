@@ -187,7 +187,7 @@ def test_warc_in_one_gzip_member_cut(tmp_path: Path) -> None:
         (b"", "holds no WARC record"),
         (b"<html>Synthetic page</html>\n" * 9, ""),
         (b"\x1f\x8b\x08synthetic", ""),
-        (gzip.compress(b"Synthetic text\n"), "no WARC record begins here"),
+        (gzip.compress(b"Synthetic text\n", mtime=0), "no WARC record begins here"),
         (b"WARC/1.1\r\nContent-Length: 5\r\n\r\nabcde\r\n\r\n", "lacks a WARC-Type"),
         (b"WARC/1.1\r\nno colon\r\n\r\n", "no colon"),
         (b"WARC/1.1\r\n" + b"a" * 300_000, "does not end"),
