@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -15,7 +18,7 @@ import pyarrow as pa
 
 from raw.captures import Capture, read_captures
 from raw.pages import Page, from_microseconds, microseconds
-from raw.warc import CHUNK, record_type
+from raw.warc import record_type
 
 # Pages up to this size are hashed and written from memory, larger ones from a temporary file in the home.
 IN_MEMORY_BYTES = 1 << 20
@@ -77,8 +80,8 @@ def land_page(writer: Writer, held: Held, page: Page, source_of: Callable[[str],
     """Write the page; returns its capture, None where just this capture is held already. Raises Unreadable."""
     if page.status == HTTPStatus.NOT_MODIFIED or page.confirms is not None:
         return _land_confirmation(writer, held, page, source_of)
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(writer.spool)) as payload:
-        digest, size = _spool(page, payload)
+    with _payload_of(page, writer.spool) as payload:
+        digest, size = _measured(payload)
         answer = Answer(microseconds(page.fetched_at), digest, size, page.media_type)
         return _write(writer, held, page, answer, payload, source_of(page.url))
 
@@ -92,8 +95,7 @@ def _land_confirmation(writer: Writer, held: Held, page: Page, source_of: Callab
         confirmed = latest._replace(date=microseconds(page.fetched_at))
     else:
         raise Unreadable("its status is 304 Not Modified, and no page of this address is held that it could confirm")
-    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as nothing:
-        return _write(writer, held, page, confirmed, nothing, source_of(page.url))
+    return _write(writer, held, page, confirmed, io.BytesIO(), source_of(page.url))
 
 
 def _write(writer: Writer, held: Held, page: Page, answer: Answer, payload: IO[bytes], source: str) -> Capture | None:
@@ -127,20 +129,36 @@ def _note_answer(held: Held, url: str, status: int | None, answer: Answer) -> No
         held.answers[url] = answer
 
 
-def _spool(page: Page, payload: IO[bytes]) -> tuple[str, int]:
-    """Copy the page's bytes: what is hashed is what is written then, even if the page changes meanwhile."""
-    digester = hashlib.sha256()
-    size = 0
-    for chunk in _chunks(page):
-        digester.update(chunk)
-        size += payload.write(chunk)
-    return f"sha256:{digester.hexdigest()}", size
+@contextmanager
+def _payload_of(page: Page, spool: Path) -> Iterator[IO[bytes]]:
+    """A copy of the page's bytes: what is hashed is what is written then, even if the page changes meanwhile."""
+    start, size = [], 0
+    chunks = _chunks(page)
+    for chunk in chunks:
+        start.append(chunk)
+        if (size := size + len(chunk)) >= IN_MEMORY_BYTES:
+            break
+    else:
+        yield io.BytesIO(b"".join(start))
+        return
+    with tempfile.TemporaryFile(dir=spool) as payload:
+        payload.writelines(chain(start, chunks))
+        yield payload
 
 
 def _chunks(page: Page) -> Iterator[bytes]:
     try:
         with page.open() as source:
-            while chunk := source.read(CHUNK):
+            while chunk := source.read(IN_MEMORY_BYTES):
                 yield chunk
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
+
+
+def _measured(payload: IO[bytes]) -> tuple[str, int]:
+    """Digest and size."""
+    digester = hashlib.sha256()
+    payload.seek(0)
+    while chunk := payload.read(IN_MEMORY_BYTES):
+        digester.update(chunk)
+    return f"sha256:{digester.hexdigest()}", payload.tell()
