@@ -4,51 +4,88 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import acceptance
-from flows.acceptance import Accepted
+from flows.acceptance import FLOOR
+from flows.errors import CptflowError
 from flows.report import Report
 from flows.settings import Settings
-from raw.crawl.records import CrawlRecord, read_crawls
-from warehouse.health import Health, counted, health
+from raw.crawl.records import CrawlRecord, read_crawls, record_file
+from warehouse import snapshots
+from warehouse.health import counts, health, let_pass
+
+Landing = tuple[str, str]
+"""(source, landing)"""
+
+
+class CrawlLost(CptflowError):
+    """The record of a crawl is gone, so nobody knows whether what it brought counts."""
+
+    def __init__(self, home: Path, crawl_id: str) -> None:
+        self.home, self.crawl_id = home, crawl_id
+        super().__init__(
+            f"{record_file(home, crawl_id)} is gone, which tells whether the crawl {crawl_id} was complete. Restore "
+            "raw/crawls from a backup, and run again; nothing was published."
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What decides, beside the captures, which of them count."""
+    """What decides, beside the captures, which of them count. ``held_back``: by the snapshot that is current."""
 
-    crawls: tuple[CrawlRecord, ...]
-    floors: dict[str, float]
-    accepted: tuple[Accepted, ...]
+    crawls: Mapping[str, CrawlRecord]
+    floors: Mapping[str, float]
+    published_runs: frozenset[str]
+    held_back: frozenset[Landing]
 
     def key(self) -> list[object]:
         """For a hash: the same terms give the same."""
-        crawls = [(crawl.crawl_id, str(crawl.finished_at), crawl.complete) for crawl in self.crawls]
-        return [crawls, self.floors, [asdict(accepted) for accepted in self.accepted]]
+        crawls = [(crawl_id, str(crawl.finished_at), crawl.complete) for crawl_id, crawl in self.crawls.items()]
+        return [sorted(crawls), sorted(self.floors.items())]
 
 
-def read_terms(home: Path, settings: Settings) -> Terms:
-    """Raises AcceptedUnreadable, and what read_crawls raises."""
-    floors = {name: source.floor for name, source in sorted(settings.sources.items())}
-    return Terms(tuple(read_crawls(home)), floors, tuple(acceptance.read(home)))
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """``captures``: all, with ``counts``. ``held_back``: what does not count because its source fared badly."""
+
+    captures: pa.Table
+    held_back: tuple[Landing, ...]
+    accepted: tuple[dict[str, str], ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs of captures that count."""
+        run_ids: list[str] = pc.unique(self.captures.filter(self.captures["counts"])["run_id"]).to_pylist()
+        return sorted(run_ids)
 
 
-def captures_of(index: pa.Table, crawls: Sequence[CrawlRecord]) -> pa.Table:
+def read_terms(home: Path, parent: str | None, settings: Settings) -> Terms:
+    """Raises what read_crawls raises."""
+    manifest: Mapping[str, Any] = snapshots.read_manifest(home, parent) if parent else {}
+    return Terms(
+        crawls={crawl.crawl_id: crawl for crawl in read_crawls(home)},
+        floors={name: source.floor for name, source in settings.sources.items()},
+        published_runs=frozenset(manifest.get("run_ids", ())),
+        held_back=_pairs(manifest),
+    )
+
+
+def captures_of(home: Path, index: pa.Table, terms: Terms) -> pa.Table:
     """The capture index as the warehouse takes it: document_id without its prefix, sizes as byte_size; ``landing``, in
-    the order of time; ``crawl``, where it is complete. Captures of crawls that are not finished are left out.
+    the order of time, null for crawls that are not finished; ``crawl``, where it is complete. Raises CrawlLost.
     """
     run_ids = pc.unique(index["run_id"])
-    owners = [_crawl_of(run_id, crawls) for run_id in run_ids.to_pylist()]
-    landings = [_landing(run_id, crawl) for run_id, crawl in zip(run_ids.to_pylist(), owners, strict=True)]
-    complete = [crawl.crawl_id if crawl and crawl.complete else None for crawl in owners]
+    crawls = [_crawl_of(home, run_id, terms.crawls) for run_id in run_ids.to_pylist()]
+    landings = [_landing(run_id, crawl) for run_id, crawl in zip(run_ids.to_pylist(), crawls, strict=True)]
+    complete = [crawl.crawl_id if crawl and crawl.complete else None for crawl in crawls]
     place = pc.index_in(index["run_id"], value_set=run_ids)
-    captures = pa.table(
+    return pa.table(
         {
             "document_id": pc.replace_substring(index["digest"], "sha256:", "", max_replacements=1),
             "url": index["url"],
@@ -63,7 +100,6 @@ def captures_of(index: pa.Table, crawls: Sequence[CrawlRecord]) -> pa.Table:
             "crawl": pc.take(pa.array(complete, pa.string()), place),
         }
     )
-    return captures.filter(pc.is_valid(captures["landing"]))
 
 
 def count(
@@ -71,40 +107,67 @@ def count(
     captures: pa.Table,
     results: pa.Table,
     terms: Terms,
-    let_pass: Sequence[str],
+    pass_for: Sequence[str],
     new_runs: Collection[str],
-) -> tuple[pa.Table, Terms]:
-    """The captures that count, and the terms with what was let pass just now; the report tells of ``new_runs``."""
-    found = _health(captures, results, terms)
-    if let_pass:
-        accepted = acceptance.accept(Path(report.home), let_pass, found, report.run_id)
-        terms = replace(terms, accepted=tuple(accepted))
-        found = _health(captures, results, terms)
-    is_new = pc.is_in(captures["run_id"], value_set=pa.array(sorted(new_runs), pa.string()))
-    new = set(pc.unique(captures.filter(is_new)["landing"]).to_pylist())
-    report.sources = [asdict(one) | {"share": one.share} for one in found if one.landing in new]
-    return counted(captures, results, found), terms
+) -> Counted:
+    """Which of ``captures`` count; the report tells how sources fared in ``new_runs``.
+
+    ``pass_for``: sources whose latest landing a person lets pass. What a snapshot rests on stays.
+    """
+    published = of_runs(captures, terms.published_runs)
+    landings = set(pc.unique(published["landing"]).to_pylist())
+    judged = health(captures, results, terms.floors, _Settled(landings, terms.held_back))
+    found = let_pass(judged, pass_for)
+    new = set(pc.unique(of_runs(captures, new_runs)["landing"]).to_pylist())
+    report.sources = [asdict(one) | {"share": one.share} for one in found if one.landing in new or one.accepted]
+    held_back = tuple((one.source, one.landing) for one in found if one.suspect)
+    accepted = tuple({"rule": FLOOR, "source": one.source, "landing": one.landing} for one in found if one.accepted)
+    return Counted(captures.append_column("counts", counts(captures, results, held_back)), held_back, accepted)
 
 
-def waiting(index: pa.Table, crawls: Sequence[CrawlRecord]) -> dict[str, int]:
+def as_counted_by(manifest: Mapping[str, Any], captures: pa.Table, results: pa.Table) -> pa.Table:
+    """``captures`` with ``counts`` as it was for the snapshot of ``manifest``."""
+    of_it = pc.is_in(captures["run_id"], value_set=_strings(manifest["run_ids"]))
+    kept = pc.and_(of_it, counts(captures, results, _pairs(manifest)))
+    return captures.set_column(captures.column_names.index("counts"), "counts", kept)
+
+
+def of_runs(index: pa.Table, run_ids: Collection[str]) -> pa.Table:
+    """The captures that those runs landed."""
+    return index.filter(pc.is_in(index["run_id"], value_set=_strings(run_ids)))
+
+
+def waiting(index: pa.Table, terms: Terms) -> dict[str, int]:
     """By source, the captures of crawls that are not finished."""
-    counts: Counter[str] = Counter()
+    found: Counter[str] = Counter()
     for run_id, number in Counter(index["run_id"].to_pylist()).items():
-        crawl = _crawl_of(run_id, crawls)
+        crawl = terms.crawls.get(run_id.partition(".")[0])
         if crawl and crawl.finished_at is None:
-            counts[crawl.source] += number
-    return dict(counts)
+            found[crawl.source] += number
+    return dict(found)
 
 
-def _health(captures: pa.Table, results: pa.Table, terms: Terms) -> list[Health]:
-    passed = {(accepted.source, accepted.landing) for accepted in terms.accepted}
-    return health(captures, results, terms.floors, passed)
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The (source, landing) that the current snapshot rests on."""
+
+    landings: Collection[str]
+    held_back: Collection[Landing]
+
+    def __contains__(self, pair: object) -> bool:
+        return isinstance(pair, tuple) and pair[1] in self.landings and pair not in self.held_back
 
 
-def _crawl_of(run_id: str, crawls: Sequence[CrawlRecord]) -> CrawlRecord | None:
+def _pairs(manifest: Mapping[str, Any]) -> frozenset[Landing]:
+    return frozenset((source, landing) for source, landing in manifest.get("held_back", ()))
+
+
+def _crawl_of(home: Path, run_id: str, crawls: Mapping[str, CrawlRecord]) -> CrawlRecord | None:
     """A crawl lands in parts, each a run of its own. Ex: "20260105T060000Z-ab12.0001" """
-    crawl_id = run_id.partition(".")[0]
-    return next((crawl for crawl in crawls if crawl.crawl_id == crawl_id), None)
+    crawl_id, _, part = run_id.partition(".")
+    if part and crawl_id not in crawls:
+        raise CrawlLost(home, crawl_id)
+    return crawls.get(crawl_id)
 
 
 def _landing(run_id: str, crawl: CrawlRecord | None) -> str | None:
@@ -116,3 +179,7 @@ def _landing(run_id: str, crawl: CrawlRecord | None) -> str | None:
     if crawl.finished_at is None:
         return None
     return f"{crawl.finished_at.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{crawl.crawl_id}"
+
+
+def _strings(values: Collection[str]) -> pa.Array:
+    return pa.array(sorted(values), pa.string())

@@ -62,8 +62,8 @@ def run(
     ``accept``: rules that a person lets pass this time. Ex: ``floor:codingahead``. Raises UnusableInput, UsageError,
     BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands in the report.
     """
-    let_pass = acceptance.check(accept)
-    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, let_pass))
+    pass_for = acceptance.sources_let_pass(accept)
+    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, pass_for))
 
 
 def land_only(inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress) -> Report:
@@ -117,32 +117,31 @@ def _disk_told(home: Path, report: Report) -> Iterator[None]:
         raise DiskFailed(doing, home, error, kept) from error
 
 
-def _steps(run: _Run, inputs: Sequence[str], let_pass: Sequence[str]) -> None:
+def _steps(run: _Run, inputs: Sequence[str], pass_for: Sequence[str]) -> None:
     """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
     report, home, trust = run.report, run.home, run.settings.trust
     report.snapshot_id = parent = snapshots.current_id(home)
     _land(run, inputs)
-    index, live, terms = read_captures(home), parsers.live(), counting.read_terms(home, run.settings)
+    index, live, terms = read_captures(home), parsers.live(), counting.read_terms(home, parent, run.settings)
     fresh, not_staged = _parse(run, index, live)
-    report.captures_in_home, report.waiting = index.num_rows, counting.waiting(index, terms.crawls)
+    report.captures_in_home, report.waiting = index.num_rows, counting.waiting(index, terms)
     seen = planning.read_seen(home)
     looked_at = planning.rests_on(index, live, trust, not_staged, terms.key())
-    if not let_pass and ((parent is None and not index.num_rows) or seen.is_of(parent, looked_at)):
+    if not pass_for and ((parent is None and not index.num_rows) or seen.is_of(parent, looked_at)):
         report.status, report.exit_status = "nothing_new", 0
         return
     check_captures(parent, home, index)
-    captures, results = counting.captures_of(index, terms.crawls), staging.read_results(home, live)
-    run_ids = pc.unique(captures["run_id"]).to_pylist()
+    captures, results = counting.captures_of(home, index, terms), staging.read_results(home, live)
+    run_ids = pc.unique(captures.filter(pc.is_valid(captures["landing"]))["run_id"]).to_pylist()
     new_runs = {*run_ids} - {*seen.run_ids}
-    note_outcomes(report, index, new_runs, fresh, results, not_staged)
-    counted, terms = run.step("count", counting.count, report, captures, results, terms, let_pass, new_runs)
+    note_outcomes(report, counting.of_runs(index, run_ids), new_runs, fresh, results, not_staged)
+    counted = run.step("count", counting.count, report, captures, results, terms, pass_for, new_runs)
     run.step("freshness", write_freshness, home, captures, results)
-    if counted.num_rows:
-        _publish_news(run, parent, Basis(home, counted, live, trust, terms.accepted))
+    if counted.run_ids:
+        _publish_news(run, parent, Basis(home, counted, live, trust))
     else:
         report.status, report.exit_status = "nothing_new", 0
     if report.status != "stopped":
-        looked_at = planning.rests_on(index, live, trust, not_staged, terms.key())
         planning.mark_seen(home, planning.Seen(report.snapshot_id, looked_at, tuple(sorted(run_ids))))
 
 
@@ -155,7 +154,7 @@ def _only_land(run: _Run, inputs: Sequence[str]) -> None:
 def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
     """Assemble, validate, compare, publish; the report tells how far it went."""
     report = run.report
-    assembled = run.step("assemble", assemble, basis.captures, basis.home, basis.live, basis.trust)
+    assembled = run.step("assemble", assemble, basis.counted.captures, basis.home, basis.live, basis.trust)
     made = run.step("validate", check, assembled, basis.trust, report)
     if not report.stopped:
         changes = run.step("compare", changes_since, parent, made, basis)

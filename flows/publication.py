@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.acceptance import Accepted
+from flows.counting import Counted, as_counted_by
 from flows.errors import CptflowError
 from flows.report import Report
-from warehouse import snapshots
+from warehouse import snapshots, staging
 from warehouse.assemble import Assembled, assemble
 from warehouse.compare import compare, no_changes
 from warehouse.expectations import validate, validate_run_tables
@@ -39,10 +39,9 @@ class Basis:
     """What tables are made from."""
 
     home: Path
-    captures: pa.Table
+    counted: Counted
     live: tuple[str, ...]
     trust: tuple[str, ...]
-    accepted: tuple[Accepted, ...] = ()
 
 
 def check(assembled: Assembled, trust: Sequence[str], report: Report) -> Assembled:
@@ -74,7 +73,7 @@ def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table
     before = snapshots.read_tables(basis.home, parent)
     if not _made_otherwise(manifest, made.tables["documents"], basis):
         return compare(before, made.tables, parent)
-    rebased = _rebased(manifest["run_ids"], basis)
+    rebased = _rebased(manifest, basis)
     return compare(before, made.tables, parent, rebased, snapshots.changed_schemas(manifest))
 
 
@@ -96,10 +95,11 @@ def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis
     published = snapshots.publish(
         basis.home,
         draft,
-        run_ids=_run_ids(basis),
+        run_ids=basis.counted.run_ids,
         suites=report.suites,
         trust=basis.trust,
-        accepted=[asdict(accepted) for accepted in basis.accepted],
+        accepted=basis.counted.accepted,
+        held_back=basis.counted.held_back,
     )
     report.snapshot_id, report.parent_snapshot_id = published.snapshot_id, parent
     report.rows = {name: file["rows"] for name, file in published.manifest["files"].items()}
@@ -113,16 +113,11 @@ def _made_otherwise(manifest: Mapping[str, Any], documents: pa.Table, basis: Bas
     return bool(manifest.get("trust") != list(basis.trust))
 
 
-def _run_ids(basis: Basis) -> list[str]:
-    """The runs that landed the captures."""
-    run_ids: list[str] = pc.unique(basis.captures["run_id"]).to_pylist()
-    return run_ids
-
-
-def _rebased(run_ids: Sequence[str], basis: Basis) -> dict[str, pa.Table]:
-    """The tables that the captures of those runs give today."""
-    of_parent = pc.is_in(basis.captures["run_id"], value_set=pa.array(run_ids, pa.string()))
-    assembled = assemble(basis.captures.filter(of_parent), basis.home, basis.live, basis.trust)
+def _rebased(manifest: Mapping[str, Any], basis: Basis) -> dict[str, pa.Table]:
+    """The tables that the captures which the snapshot rests on give today."""
+    results = staging.read_results(basis.home, basis.live)
+    captures = as_counted_by(manifest, basis.counted.captures, results)
+    assembled = assemble(captures, basis.home, basis.live, basis.trust)
     return validate(assembled.tables, assembled.as_of, basis.trust).tables
 
 

@@ -48,17 +48,18 @@ def assemble(captures: pa.Table, home: Path, live: Sequence[str], trust: Sequenc
     """Tables from ``captures`` and what the ``live`` parser versions staged of them.
 
     ``captures``: document_id, url, requested_url, fetched_at, status, media_type, byte_size, crawl (the complete crawl
-    that brought it, else null); one row for each capture. Pages without a staged result are left out. ``trust``:
-    sources, most trusted first. Raises NothingCaptured.
+    that brought it, else null), counts (whether it may change anything); one row for each capture. Pages without a
+    staged result are left out. ``trust``: sources, most trusted first. Raises NothingCaptured.
     """
-    if not captures.num_rows:
+    counted = captures.filter(captures["counts"])
+    if not counted.num_rows:
         raise NothingCaptured(home)
-    pages = pages_of(captures, read_results(home, live))
+    pages = pages_of(counted, read_results(home, live))
     good = pages.filter(pages["good"])
     chosen = _choose(good)
     lost = gone(captures, good)
     in_use = pa.concat_tables([chosen.select(list(PAGE)), lost.select(list(PAGE))]).group_by(list(PAGE)).aggregate([])
-    as_of = _as_of(captures, pages, in_use, lost)
+    as_of = _as_of(counted, pages, in_use, lost)
     facts = {table.name: _rows_in_use(table, read_rows(home, live, table.name), chosen) for table in FACTS}
     facts[ATTRIBUTES.name] = _with(ATTRIBUTES, facts[ATTRIBUTES.name], as_attributes(lost))
     rested_on = {**facts, DOCUMENTS.name: _documents(pages, in_use)}

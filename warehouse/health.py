@@ -5,14 +5,14 @@ A landing is what one run landed, or one crawl fetched, of a source.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from parsers.records import GOOD_OUTCOMES
-from warehouse.columnar import joined, look_up
+from warehouse.columnar import first_of_each, joined, look_up
 from warehouse.pages import PAGE, is_answered, is_not_found
 from warehouse.tables import STRING
 
@@ -27,6 +27,7 @@ class Health:
     """One landing of a source. ``captures``: those that a page could be expected of; ``good`` of them were read.
 
     ``least``: the share of good ones below which it is suspect; None where nothing was landed before to compare with.
+    ``accepted``: it would be suspect, and a person let it pass.
     """
 
     source: str
@@ -35,7 +36,7 @@ class Health:
     good: int
     least: float | None
     suspect: bool
-    accepted: bool
+    accepted: bool = False
 
     @property
     def share(self) -> float:
@@ -43,40 +44,52 @@ class Health:
 
 
 def health(
-    captures: pa.Table, results: pa.Table, floors: Mapping[str, float], accepted: Collection[tuple[str, str]]
+    captures: pa.Table, results: pa.Table, floors: Mapping[str, float], settled: Container[tuple[str, str]]
 ) -> list[Health]:
     """The health of every landing, by source and in the order of landings.
 
-    ``captures``: document_id, url, source (by the address), fetched_at, status, landing (in the order of time).
-    ``results``: as ``staging.read_results`` gives them. ``floors``: by source, the share of what the last good landing
-    had that is still good enough; DEFAULT_FLOOR for others. ``accepted``: (source, landing) that a person let pass.
+    ``captures``: document_id, url, source (by the address), fetched_at, status, landing (in the order of time; null
+    where there is no verdict yet). ``results``: as ``staging.read_results`` gives them. ``floors``: by source, the
+    share of what the last good landing had that is still good enough; DEFAULT_FLOOR for others. ``settled``: (source,
+    landing) that a snapshot rests on: what was published is not judged again.
 
     A 404 at an address that never held a page is left out: lists of codes hold such as no site has.
     """
-    told = _told(captures, results)
-    counts = told.group_by(["owner", "landing"]).aggregate([("expected", "sum"), ("good", "sum")])
+    counts = _told(captures.filter(pc.is_valid(captures["landing"])), results)
+    counts = counts.group_by(["owner", "landing"]).aggregate([("expected", "sum"), ("good", "sum")])
     counts = counts.sort_by([("owner", "ascending"), ("landing", "ascending")])
     last_good: dict[str, float] = {}
     found = []
     for source, landing, expected, good in zip(*(column.to_pylist() for column in counts.columns), strict=True):
         least = floors.get(source, DEFAULT_FLOOR) * last_good[source] if source in last_good else None
-        passed = (source, landing) in accepted
         low = least is not None and expected >= FEWEST and good / expected < least - _ROUNDING
-        found.append(Health(source, landing, expected, good, least, low and not passed, low and passed))
+        found.append(Health(source, landing, expected, good, least, low and (source, landing) not in settled))
         if expected >= FEWEST and not found[-1].suspect:
             last_good[source] = good / expected
     return found
 
 
-def counted(captures: pa.Table, results: pa.Table, found: Sequence[Health]) -> pa.Table:
-    """``captures`` without those of suspect landings: what they brought neither replaces a row nor is evidence."""
-    suspect = [f"{health.source}|{health.landing}" for health in found if health.suspect]
+def let_pass(found: Sequence[Health], sources: Collection[str]) -> list[Health]:
+    """``found``, with the latest landing of each of ``sources`` accepted where it is suspect."""
+    latest = {health.source: health.landing for health in found if health.suspect}
+    return [
+        replace(health, suspect=False, accepted=True)
+        if health.source in sources and health.landing == latest.get(health.source)
+        else health
+        for health in found
+    ]
+
+
+def counts(captures: pa.Table, results: pa.Table, suspect: Collection[tuple[str, str]]) -> pa.ChunkedArray:
+    """For each of ``captures``, whether it counts: what a ``suspect`` (source, landing) brought neither replaces a row
+    nor is evidence, and what has no landing yet waits."""
+    there = pc.is_valid(captures["landing"])
     if not suspect:
-        return captures
+        return there
     numbered = captures.append_column("_row", pa.array(range(captures.num_rows), pa.int64()))
-    owned = _owned(numbered, results)
-    held = pc.is_in(joined(owned, ("owner", "landing")), value_set=pa.array(suspect, STRING))
-    return captures.take(owned.filter(pc.invert(held))["_row"].combine_chunks().sort())
+    owned = _owned(numbered, results).sort_by("_row")
+    names = pa.array(sorted(f"{source}|{landing}" for source, landing in suspect), STRING)
+    return pc.and_(there, pc.invert(pc.is_in(joined(owned, ("owner", "landing")), value_set=names)))
 
 
 def _told(captures: pa.Table, results: pa.Table) -> pa.Table:
@@ -99,7 +112,10 @@ def _told(captures: pa.Table, results: pa.Table) -> pa.Table:
 
 
 def _owned(captures: pa.Table, results: pa.Table) -> pa.Table:
-    """``captures`` with the outcome of their page, and its source: as the content tells, else as the address does."""
+    """``captures`` with the outcome of their page, and its source: as the content tells; else as another page at the
+    same address did (a gate in the place of a local file names no site); else as the address does."""
     told = results.select([*PAGE, "outcome", "source"]).rename_columns([*PAGE, "outcome", "_of_content"])
     owned = captures.join(told, list(PAGE), join_type="left outer")
-    return owned.append_column("owner", pc.coalesce(owned["_of_content"], owned["source"]))
+    known = first_of_each(told.filter(pc.is_valid(told["_of_content"])).select(["url", "_of_content"]), ("url",))
+    of_address = look_up(owned["url"], known, "url", "_of_content")
+    return owned.append_column("owner", pc.coalesce(owned["_of_content"], of_address, owned["source"]))

@@ -138,14 +138,15 @@ def publish(
     run_ids: Sequence[str],
     suites: Sequence[Mapping[str, Any]],
     trust: Sequence[str],
-    accepted: Sequence[Mapping[str, Any]] = (),
+    accepted: Sequence[Mapping[str, str]] = (),
+    held_back: Sequence[tuple[str, str]] = (),
 ) -> Published:
     """Put ``made`` on the disk and let ``current`` point to it, in one step.
 
     ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
-    sources that it was made with. ``accepted``: what a person let pass. Raises ParentMoved, BrokenSnapshot (of the
-    current one), OSError; until the last step ``current`` is as it was. A snapshot with this id that a killed run left
-    behind is used if it is whole.
+    sources that it was made with. ``accepted``: what a person let pass. ``held_back``: (source, landing) that did not
+    count. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it
+    was. A snapshot with this id that a killed run left behind is used if it is whole.
     """
     if (current := current_id(home)) != made.parent:
         raise ParentMoved(home, made.snapshot_id, made.parent, current)
@@ -155,7 +156,13 @@ def publish(
     target = folder / made.snapshot_id
     if not target.exists():
         staging = folder / f"{_STAGING}{made.run_id}"
-        told = {"run_ids": sorted(run_ids), "trust": list(trust), "accepted": list(accepted), "suites": list(suites)}
+        told = {
+            "run_ids": sorted(run_ids),
+            "trust": list(trust),
+            "accepted": list(accepted),
+            "held_back": [list(pair) for pair in held_back],
+            "suites": list(suites),
+        }
         _write(staging, made, _manifest(made) | told)
         staging.rename(target)
         sync_folder(folder)

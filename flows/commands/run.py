@@ -32,7 +32,9 @@ def run(
     each: Annotated[bool, typer.Option("--each", help="One run for each input, in order.")] = False,
     accept: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="Let a rule pass that held something back.", show_default=False),
+        typer.Option(
+            metavar="RULE", help="Let a rule pass that held something back. Ex: floor:openpayer", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

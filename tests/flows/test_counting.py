@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.acceptance import AcceptedUnreadable
+from flows.counting import CrawlLost
 from flows.errors import UsageError
 from flows.report import report_file
 from flows.words import in_words
@@ -16,7 +17,7 @@ from parsers import codingahead, registry, source_of
 from parsers.source import NotContent
 from raw.crawl.records import CrawlRecord, write_crawl
 from raw.landing import land
-from tests.flows.pages import folder, page, run_inline, tables
+from tests.flows.pages import SAMPLES, folder, page, run_inline, tables
 from warehouse import snapshots
 
 CODES = [f"{number:05}" for number in range(99201, 99211)]
@@ -71,9 +72,8 @@ def test_a_suspect_source_keeps_its_rows_says_why_and_can_be_let_pass(tmp_path):
     assert passed.status == "published"
     assert shorts(home) == {"Synthetic STEP", "Synthetic NEW"}
     manifest = snapshots.read_manifest(home, passed.snapshot_id)
-    assert [(a["rule"], a["source"], a["run_id"]) for a in manifest["accepted"]] == [
-        ("floor", "codingahead", passed.run_id)
-    ]
+    assert [(a["rule"], a["source"]) for a in manifest["accepted"]] == [("floor", "codingahead")]
+    assert manifest["held_back"] == []
     assert run_inline(home).status == "nothing_new"
 
 
@@ -130,13 +130,62 @@ def test_an_unknown_rule_cannot_be_let_pass(tmp_path, rule):
         run_inline(tmp_path / "home", folder(tmp_path / "a", pages()), accept=[rule])
 
 
-def test_a_list_of_accepted_rules_that_cannot_be_read_stops_the_run(tmp_path):
+def test_only_the_latest_landing_is_let_pass(tmp_path):
     home = tmp_path / "home"
-    run_inline(home, folder(tmp_path / "a", pages()))
-    (home / "warehouse" / "accepted.json").write_text("[{")
+    run_inline(home, folder(tmp_path / "a", pages(), day="2026-01-01"))
+    run_inline(home, folder(tmp_path / "b", pages(gated=3, short="Synthetic OUTAGE"), day="2026-01-08"))
+    run_inline(home, folder(tmp_path / "c", pages(gated=5, short="Synthetic NEW"), day="2026-01-15"))
 
-    with pytest.raises(AcceptedUnreadable, match="Restore it"):
+    run_inline(home, accept=["floor:codingahead"])
+
+    assert shorts(home) == {"Synthetic STEP", "Synthetic NEW"}
+
+
+def test_what_was_published_stays_when_the_floor_is_raised(tmp_path):
+    home = tmp_path / "home"
+    low = {"codingahead": {"floor": 0.5}}
+    run_inline(home, folder(tmp_path / "a", pages(), day="2026-01-01"), sources=low)
+    run_inline(home, folder(tmp_path / "b", pages(gated=3, short="Synthetic NEW"), day="2026-01-08"), sources=low)
+    before = tables(home)
+
+    assert run_inline(home).status == "nothing_new"
+    assert tables(home) == before
+
+
+def test_law_7_what_is_let_pass_after_an_upgrade_is_the_doing_of_the_source(tmp_path, parser_in_force):
+    """A run landed a good and a suspect source; the good one's pages made it part of the snapshot."""
+    home = tmp_path / "home"
+    run_inline(home, folder(tmp_path / "a", pages(), day="2026-01-01"))
+    both = folder(tmp_path / "b", pages(gated=3, short="Synthetic NEW"), day="2026-01-08")
+    shutil.copy(SAMPLES[0] / "openpayer-93000.html", both / "openpayer.html")
+    assert run_inline(home, both).status == "published"
+    parser_in_force(replace(codingahead.SOURCE, version=codingahead.SOURCE.version + 1))
+
+    report = run_inline(home, accept=["floor:codingahead"])
+
+    changes = snapshots.read_table(home, report.snapshot_id, "changes").to_pylist()
+    assert {change["cause"] for change in changes if change["change_type"] == "descriptor_changed"} == {"source"}
+
+
+def test_a_crawl_whose_record_is_gone_stops_the_run(tmp_path):
+    home = tmp_path / "home"
+    crawl_id = crawled(home, tmp_path, "aa", pages(), day=1)
+    run_inline(home)
+    before = tables(home)
+    (home / "raw" / "crawls" / f"{crawl_id}.json").unlink()
+
+    with pytest.raises(CrawlLost, match=r"crawls from a backup.*nothing was published"):
         run_inline(home)
+    assert tables(home) == before
+
+
+def test_a_crawl_that_is_looked_at_before_its_end_is_counted_once(tmp_path):
+    home = tmp_path / "home"
+    crawled(home, tmp_path, "aa", pages(), day=1, finished=False)
+    during = run_inline(home)
+    write_crawl(home, CrawlRecord("20260101T060000Z-aa", "codingahead", *[datetime(2026, 1, 1, 7, tzinfo=UTC)] * 2))
+
+    assert (during.captures, run_inline(home).captures) == ({}, {"parsed": 10})
 
 
 def test_law_3_a_crawl_counts_when_it_is_finished(tmp_path):

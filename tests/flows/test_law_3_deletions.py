@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,17 +81,23 @@ INCOMPLETE = {"503", "failed"}
 
 @dataclass
 class Told:
-    """What the model knows of one page. ``asks``: (when, whether it was gone) of complete crawls."""
+    """What the model knows of one page. ``asks``: (when, whether it was gone) of complete crawls; ``answers``: when any
+    capture found something, of whatever kind."""
 
     last_good: datetime | None = None
     asks: list[tuple[datetime, bool]] = field(default_factory=list)
     held_is_good: bool | None = None
 
+    answers: list[datetime] = field(default_factory=list)
+
     @property
     def is_lost(self) -> bool:
-        last_two = sorted(self.asks)[-2:]
-        in_a_row = len(last_two) == 2 and all(gone for _, gone in last_two)
-        return in_a_row and self.last_good is not None and self.last_good < last_two[0][0]
+        """Two complete crawls in a row found nothing, nothing was found in between, and nothing to read since."""
+        return any(
+            gone and gone_again and self.last_good is not None and self.last_good < since
+            and not any(since <= answer <= noticed for answer in self.answers)
+            for (since, gone), (noticed, gone_again) in pairwise(sorted(self.asks))
+        )  # fmt: skip
 
 
 class Crawls(RuleBasedStateMachine):
@@ -197,6 +204,8 @@ class Crawls(RuleBasedStateMachine):
                 result = parsers.parse(body.encode(), url)
                 told.held_is_good = result.outcome in ("parsed", "partial") and bool(result.covered_tables)
             if status != 304 or told.held_is_good is not None:
+                if status in (200, 304):
+                    told.answers.append(when)
                 note(source, code, kind, when, status in (200, 304) and bool(told.held_is_good))
         (place / "manifest.jsonl").write_text("\n".join(lines), encoding="utf-8")
         land(self.home, run_id, [str(place)], lambda url: source)
@@ -204,16 +213,16 @@ class Crawls(RuleBasedStateMachine):
     def _deleted(self) -> dict[str, bool]:
         self._put_parsers_in_force()
         index, live = read_captures(self.home), parsers.live()
+        terms = counting.read_terms(self.home, None, self.settings)
         for batch in planning.batches_of(
             self.home, planning.unparsed(self.home, planning.pages_of(index), live), 99, 1
         ):
             parse_batch(batch)
-        terms = counting.read_terms(self.home, self.settings)
-        captures, results = counting.captures_of(index, terms.crawls), staging.read_results(self.home, live)
-        captures, _ = counting.count(begin("run", [], self.settings), captures, results, terms, [], set())
-        if not captures.num_rows:
+        captures, results = counting.captures_of(self.home, index, terms), staging.read_results(self.home, live)
+        counted = counting.count(begin("run", [], self.settings), captures, results, terms, [], set())
+        if not counted.run_ids:
             return {}
-        codes = assemble(captures, self.home, live, ("codingahead", "openpayer")).tables["codes"]
+        codes = assemble(counted.captures, self.home, live, ("codingahead", "openpayer")).tables["codes"]
         return dict(zip(codes["code"].to_pylist(), [s == "deleted" for s in codes["status"].to_pylist()], strict=True))
 
     def _put_parsers_in_force(self):

@@ -43,6 +43,7 @@ CAPTURES_SCHEMA = pa.schema(
         ("run_id", pa.string()),
         ("requested_url", pa.string()),
         ("crawl", pa.string()),
+        ("counts", pa.bool_()),
     ]
 )
 
@@ -99,6 +100,7 @@ def capture(
     status: int | None = 200,
     run_id: str = RUN_ID,
     crawl: str | None = None,
+    counts: bool = True,
 ) -> dict[str, object]:
     return {
         "document_id": of.document_id,
@@ -109,6 +111,7 @@ def capture(
         "byte_size": 30_000,
         "run_id": run_id,
         "crawl": crawl,
+        "counts": counts,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tests.warehouse.invented import CAPTURES_SCHEMA, capture, day, page
-from warehouse.health import Health, counted, health
+from warehouse.health import Health, counts, health, let_pass
 from warehouse.staging import read_results, stage
 
 LANDED_SCHEMA = CAPTURES_SCHEMA.append(pa.field("source", pa.string())).append(pa.field("landing", pa.string()))
@@ -30,11 +30,11 @@ class Home:
                 self.rows.append(row)
         return self
 
-    def fared(self, floors=None, accepted=()):
+    def fared(self, floors=None, settled=()):
         stage(self.home, self.staged)
         self.results = read_results(self.home, ("codingahead@1", "openpayer@1", "none@1"))
         self.captures = pa.Table.from_pylist(self.rows, schema=LANDED_SCHEMA)
-        return health(self.captures, self.results, floors or {}, accepted)
+        return health(self.captures, self.results, floors or {}, settled)
 
     def suspects(self, **terms):
         return [(h.source, h.landing) for h in self.fared(**terms) if h.suspect]
@@ -44,7 +44,7 @@ def test_what_falls_below_four_fifths_of_the_last_good_share_is_suspect(tmp_path
     home = Home(tmp_path).lands("1", parsed=8, gated=2).lands("2", parsed=7, gated=4).lands("3", parsed=16, gated=9)
 
     assert home.suspects() == [("codingahead", "2")]
-    assert home.fared()[1] == Health("codingahead", "2", 11, 7, 0.8 * 0.8, True, False)
+    assert home.fared()[1] == Health("codingahead", "2", 11, 7, 0.8 * 0.8, True)
 
 
 def test_a_suspect_landing_is_no_measure_for_the_next(tmp_path):
@@ -92,35 +92,58 @@ def test_a_404_where_no_page_ever_was_is_left_out_and_one_where_a_page_was_is_no
     assert lost.suspects() == [("codingahead", "2")]
 
 
-def test_what_was_let_pass_counts_and_is_the_new_measure(tmp_path):
+def test_what_was_published_is_not_judged_again_and_is_the_new_measure(tmp_path):
     home = Home(tmp_path).lands("1", parsed=10).lands("2", parsed=7, gated=3).lands("3", parsed=7, gated=3)
 
-    assert home.suspects(accepted={("codingahead", "2")}) == []
-    assert [h.accepted for h in home.fared(accepted={("codingahead", "2")})] == [False, True, False]
+    assert home.suspects(settled={("codingahead", "2")}) == []
 
 
-def test_captures_of_a_suspect_landing_do_not_count_and_no_others_go(tmp_path):
+def test_a_person_lets_the_latest_landing_of_a_source_pass_and_no_other(tmp_path):
+    home = Home(tmp_path).lands("1", parsed=10).lands("1", "openpayer", parsed=10)
+    for landing in ("2", "3"):
+        home.lands(landing, parsed=5, gated=5).lands(landing, "openpayer", parsed=5, gated=5)
+
+    found = let_pass(home.fared(), ["codingahead"])
+
+    assert [(h.source, h.landing) for h in found if h.accepted] == [("codingahead", "3")]
+    assert [(h.source, h.landing) for h in found if h.suspect] == [
+        ("codingahead", "2"),
+        ("openpayer", "2"),
+        ("openpayer", "3"),
+    ]
+
+
+def test_what_a_suspect_landing_brought_does_not_count_and_all_else_does(tmp_path):
     home = Home(tmp_path).lands("1", parsed=10).lands("1", "openpayer", parsed=6)
     home.lands("2", parsed=5, gated=5).lands("2", "openpayer", parsed=6)
-    found = home.fared()
+    suspect = [(h.source, h.landing) for h in home.fared() if h.suspect]
 
-    left = counted(home.captures, home.results, found)
+    counted = counts(home.captures, home.results, suspect).to_pylist()
 
-    assert left.schema.equals(home.captures.schema)
-    kept = [row for row in home.captures.to_pylist() if (row["source"], row["landing"]) != ("codingahead", "2")]
-    assert left.to_pylist() == kept
+    assert suspect == [("codingahead", "2")]
+    assert counted == [(row["source"], row["landing"]) != ("codingahead", "2") for row in home.captures.to_pylist()]
 
 
-def test_without_suspects_all_captures_count(tmp_path):
-    home = Home(tmp_path).lands("1", parsed=10)
-    found = home.fared()
+def test_what_has_no_landing_yet_waits(tmp_path):
+    home = Home(tmp_path).lands("1", parsed=10).lands("2", parsed=2)
+    for row in home.rows[10:]:
+        row["landing"] = None
 
-    assert counted(home.captures, home.results, found) is home.captures
+    assert [h.landing for h in home.fared()] == ["1"]
+    assert counts(home.captures, home.results, []).to_pylist() == [True] * 10 + [False] * 2
 
 
 def test_the_source_is_what_the_content_tells(tmp_path):
     """Pages of a folder without addresses are of the site that they show."""
     home = Home(tmp_path).lands("1", parsed=10).lands("2", parsed=5, gated=5)
+    for row in home.rows:
+        row["source"] = "local"
+
+    assert home.suspects() == [("codingahead", "2")]
+
+
+def test_a_gate_in_the_place_of_a_local_file_is_of_the_site_that_the_file_was(tmp_path):
+    home = Home(tmp_path).lands("1", parsed=10).lands("2", parsed=5, unrecognised=5)
     for row in home.rows:
         row["source"] = "local"
 
