@@ -6,15 +6,21 @@ fails with those lines until they are gone.
 
 from __future__ import annotations
 
+import ast
+import builtins
+import inspect
 import json
 import keyword
 import re
+import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
 import parsers
 from flows.errors import UsageError
+from parsers import registry as own_registry
 from parsers.registry import GROUP, HOST, NAME, RESERVED
 
 REGISTRY = Path("parsers/registry.py")
@@ -95,7 +101,8 @@ def in_checkout(root: Path, name: str, host: str | None) -> list[Path]:
             f"{root} is no checkout of cptflow: there is no {REGISTRY} of it. Change to the folder that you cloned, or "
             "write a package of your own: cptflow new-source NAME --package FOLDER"
         )
-    _check(name, host)
+    text = registry.read_text("utf-8")
+    _check(name, host, text)
     first = root / _GOLDENS / name / "first"
     new = {
         root / "parsers" / f"{name}.py": _module(name, host, f"parsers/{name}.py"),
@@ -103,7 +110,7 @@ def in_checkout(root: Path, name: str, host: str | None) -> list[Path]:
         first / "page.html": _PAGE_HTML,
         first / "page.txt": _PAGE_TEXT,
     }
-    registered = _registered(registry.read_text("utf-8"), name)
+    registered = _registered(text, name)
     _write(new)
     registry.write_text(registered, "utf-8")
     return [*new, registry]
@@ -112,7 +119,7 @@ def in_checkout(root: Path, name: str, host: str | None) -> list[Path]:
 def as_package(folder: Path, name: str, host: str | None) -> list[Path]:
     """Write a package that brings the source ``name`` to an installed cptflow; returns its files. Raises `UsageError`
     as `in_checkout` does."""
-    _check(name, host)
+    _check(name, host, inspect.getsource(own_registry))
     values = {"name": name, "dashed": name.replace("_", "-"), "host": host or _invented(name), "group": GROUP}
     module = f"cptflow_{name}.py"
     new = {folder / "pyproject.toml": _PYPROJECT.substitute(values), folder / module: _module(name, host, module)}
@@ -128,7 +135,7 @@ def _is_checkout(root: Path) -> bool:
     return project == "cptflow" and (root / REGISTRY).is_file() and (root / _GOLDENS).is_dir()
 
 
-def _check(name: str, host: str | None) -> None:
+def _check(name: str, host: str | None, registry: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in RESERVED:
         raise UsageError(
             f"{name!r} cannot name a source: a name is at most 40 lower-case letters, digits and underscores, a letter "
@@ -141,6 +148,28 @@ def _check(name: str, host: str | None) -> None:
             raise UsageError(f"There is a source {name} already. Choose another name.")
         if host in source.hosts:
             raise UsageError(f"The host {host} is of the source {source.name} already: its pages have a parser.")
+    if taken := _taken(name, registry):
+        raise UsageError(
+            f"{name!r} cannot name a source: {taken}, and a module goes by the source's name. Ex: {name}codes"
+        )
+
+
+def _taken(name: str, registry: str) -> str | None:
+    """What ``name`` is already, where a module of that name beside ``registry`` (the registry's text) is imported."""
+    if name in vars(parsers) or find_spec(f"parsers.{name}"):
+        return "it is a module or a function of cptflow's parsers"
+    try:
+        nodes = list(ast.walk(ast.parse(registry)))
+    except SyntaxError as error:
+        raise UsageError(f"{REGISTRY} is no Python: line {error.lineno}. Mend it first.") from error
+    if any(getattr(node, key, None) == name for node in nodes for key in ("id", "name", "asname", "arg")):
+        return f"it is a word that {REGISTRY} uses"
+    if name in vars(builtins) or keyword.issoftkeyword(name):
+        return "it is a word of Python"
+    if name in sys.stdlib_module_names:
+        return "it is a module of Python's standard library"
+    spec = find_spec(name)  # a folder without a module in it has no origin, and hides nothing
+    return "it is an installed module" if spec and spec.origin else None
 
 
 def _module(name: str, host: str | None, module: str) -> str:

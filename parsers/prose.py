@@ -37,6 +37,24 @@ SECTION_UNKNOWN = ParseWarning(
 """The warning that goes with prose in the section ``unplaced``."""
 
 
+_EMPHASIS = re.compile(r"[*_]{1,3}")  # Ex: "**Common Name**: Synthetic", "**Common Name:** Synthetic", "_Setting: x_"
+
+
+def split_label(text: str) -> tuple[str, str]:
+    """What stands before the first colon and after it, without marks of emphasis around the label; all of a text
+    without a colon is label. Ex: "**Setting:** a bench" -> ("Setting", "a bench")."""
+    match = _EMPHASIS.match(text)
+    mark = match[0] if match else ""
+    label, _, rest = (part.strip() for part in text.removeprefix(mark).partition(":"))
+    if not mark:
+        return label, rest
+    if label.endswith(mark):
+        return label.removesuffix(mark).strip(), rest
+    if rest.startswith(mark):
+        return label, rest.removeprefix(mark).strip()
+    return label, rest.removesuffix(mark).strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Paragraph:
     """Prose that belongs together: its texts (a row each) and the blocks that hold them."""

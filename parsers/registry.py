@@ -12,6 +12,7 @@ from parsers import (
     genhealth,
     openpayer,
 )
+from parsers.records import RECORD_TYPES
 from parsers.source import Source
 
 BUILT_IN: tuple[Source, ...] = (
@@ -106,13 +107,25 @@ def _unfit(source: object) -> str | None:
             f"a source named {source.name!r}, where a name is at most 40 lower-case letters, digits and underscores, "
             f"the first one a letter, and none of {reserved}"
         )
-    if not isinstance(source.version, int) or source.version < 1:
+    if not _is_count(source.version):
         return f"a source of version {source.version!r}, where a version is a whole number from 1 on"
     if not isinstance(source.hosts, tuple) or not all(_is(HOST, host) for host in source.hosts):
         return f"a source with the hosts {source.hosts!r}, where hosts are a tuple of names in lower case"
     if not isinstance(source.marks, tuple) or not source.marks or not all(map(_is_mark, source.marks)):
-        return f"a source with the marks {source.marks!r}, where marks are a tuple of patterns without groups"
+        return (
+            f"a source with the marks {source.marks!r}, where marks are a tuple of patterns without groups, none of "
+            "which is found in an empty text"
+        )
+    if not _is_count(source.enough_marks):
+        return f"a source with enough_marks {source.enough_marks!r}, where it is a whole number from 1 on"
+    tables = [record.table for record in RECORD_TYPES]
+    if not isinstance(source.never_empty, tuple) or not all(name in tables for name in source.never_empty):
+        return f"a source with never_empty {source.never_empty!r}, where it is a tuple of tables: {', '.join(tables)}"
     return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is(pattern: re.Pattern[str], value: object) -> bool:
@@ -121,6 +134,7 @@ def _is(pattern: re.Pattern[str], value: object) -> bool:
 
 def _is_mark(value: object) -> bool:
     try:
-        return isinstance(value, str) and re.compile(value).groups == 0
+        pattern = re.compile(value) if isinstance(value, str) else None
     except re.error:
         return False
+    return pattern is not None and pattern.groups == 0 and pattern.match("") is None

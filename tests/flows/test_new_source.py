@@ -93,7 +93,17 @@ def test_what_it_writes_is_in_the_projects_form(checkout: Path):
         ("local", None, "none, local, other"),
         ("x" * 41, None, "at most 40"),
         ("openpayer", None, "There is a source openpayer already"),
-        ("registry", None, r"parsers.registry\.py is there already, and is never overwritten"),
+        ("registry", None, "a module or a function of cptflow's parsers"),
+        ("live", None, "a module or a function of cptflow's parsers"),
+        ("re", None, r"a word that parsers.registry\.py uses"),
+        ("cache", None, r"a word that parsers.registry\.py uses"),
+        ("dataclass", None, r"a word that parsers.registry\.py uses"),
+        ("entry_point", None, r"a word that parsers.registry\.py uses"),
+        ("print", None, "it is a word of Python"),
+        ("match", None, "it is a word of Python"),
+        ("json", None, "module of Python's standard library"),
+        ("pytest", None, "an installed module"),
+        ("warehouse", None, "an installed module"),
         ("example", "https://x.example/", "is no host"),
         ("example", "genhealth.ai", "host genhealth.ai is of the source genhealth already"),
     ],
@@ -103,6 +113,31 @@ def test_a_name_or_host_that_cannot_be_used_writes_nothing(checkout: Path, name:
     with pytest.raises(UsageError, match=said):
         scaffold.in_checkout(checkout, name, host)
     assert _tree(checkout) == before
+
+
+@pytest.mark.parametrize("name", ["re", "cache", "dataclass", "json", "page"])
+def test_a_package_is_named_by_the_same_rules(tmp_path: Path, name: str):
+    with pytest.raises(UsageError, match=f"'{name}' cannot name a source: it is .*Ex: {name}codes"):
+        scaffold.as_package(tmp_path / "package", name, None)
+    assert not (tmp_path / "package").exists()
+
+
+def test_an_empty_folder_of_the_name_hides_nothing(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "examplefolder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert scaffold.in_checkout(checkout, "examplefolder", None)
+
+
+def test_a_module_of_the_parsers_is_never_overwritten(checkout: Path):
+    (checkout / "parsers/example.py").write_text("mine")
+    with pytest.raises(UsageError, match=r"parsers.example\.py is there already, and is never overwritten"):
+        scaffold.in_checkout(checkout, "example", None)
+
+
+def test_a_registry_that_is_no_python_is_named(checkout: Path):
+    (checkout / "parsers/registry.py").write_text("BUILT_IN: = ()\n")
+    with pytest.raises(UsageError, match=r"parsers.registry\.py is no Python: line 1"):
+        scaffold.in_checkout(checkout, "example", None)
 
 
 def test_nothing_is_overwritten(checkout: Path):

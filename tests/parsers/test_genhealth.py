@@ -86,12 +86,16 @@ def test_the_descriptor_stands_above_the_code_line_and_a_title_below(top: str, d
         ("- Common Name: a\n- Common Name: c", [("common_name", "a"), ("common_name", "c")]),
         ("Common Name\na\nTechnical Term\nb", [("common_name", "a"), ("technical_term", "b")]),
         (
-            "Common Names:\n- a\n- c\nTechnical Term: b\nd",
+            "Common Names:\n- a\n- c\nTechnical Term: b\n- d",
             [("common_name", "a"), ("common_name", "c"), ("technical_term", "b"), ("procedure_name", "d")],
         ),
         ("-\nCommon Name: a\n-\nTechnical Term: b", [("common_name", "a"), ("technical_term", "b")]),
         ("Synthetic Joint Step", [("procedure_name", "Synthetic Joint Step")]),
         ("Synthetic step (of a joint).", [("procedure_name", "Synthetic step (of a joint).")]),
+        ("- **Common Name**: a\n- **Technical Term:** b", [("common_name", "a"), ("technical_term", "b")]),
+        ("_Common Name: a_\n*Technical Term*: b *", [("common_name", "a"), ("technical_term", "b *")]),
+        ("Common name(s): a\nTechnical Terms: b", [("common_name", "a"), ("technical_term", "b")]),
+        ("**Common Name(s)**\na", [("common_name", "a")]),
         ("Common Name:", []),
         ("", []),
     ],
@@ -108,6 +112,133 @@ def test_a_name_in_the_line_of_its_heading_and_a_lost_heading_after_it():
     assert _names(result) == [("procedure_name", "Synthetic Step")]
     assert _narratives(result)[0] == ("unplaced", "A Synthetic sentence that is no name.")
     assert [warning.rule for warning in result.warnings] == ["section_unknown"]
+
+
+def test_a_label_that_is_not_known_among_the_names_makes_no_name():
+    result = _parse(f"{_TOP}Name of the Procedure\n- Common Name: a\n- medical term: b\nSummary\nA line.\n{_END}")
+    assert (_names(result), result.covered_tables) == (
+        [("common_name", "a")],
+        ("attributes", "descriptors", "narratives"),
+    )
+    assert [block.text for block in result.unmapped] == ["medical term: b"]
+    assert [(w.rule, w.row_key) for w in result.warnings] == [("line_unclear", "medical term")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Synthetic Name\nCost and Coverage\nAround two coins",
+        "Synthetic Name\nSynthetic prose that lost its heading and has no end",
+        "- Common Name: a\nCost and Coverage\nAround two coins",
+        "Common Name\na\nCost and Coverage",
+        "Cost and Coverage\nIt is around two coins.",  # the names were lost, and the heading below them was not
+    ],
+)
+@pytest.mark.parametrize("form", ["html", "text"])
+def test_a_line_that_may_be_a_name_or_the_next_heading_is_neither(lines: str, form: str):
+    text = f"{_TOP}Name of the Procedure\n{lines}\nSummary\nA Synthetic summary.\n{_END}"
+    markup = "".join(f"<p>{line}</p>" for line in text.replace("- ", "").splitlines())
+    result = _parse(text if form == "text" else _html(markup))
+    assert (_names(result), result.outcome) == ([], "partial")
+    assert result.covered_tables == ("descriptors", "narratives")
+    assert _narratives(result) == [("summary", "A Synthetic summary."), ("risks", "A Synthetic risk.")]
+    assert [block.text for block in result.unmapped] == lines.replace("- ", "").splitlines()
+
+
+def test_a_heading_below_the_names_heading_is_a_name_only_where_a_section_follows():
+    top = "<h1>Synthetic</h1><p>CPT4 code</p><h3>Name of the Procedure</h3>"
+    end = "<h3>Risks</h3><p>A line.</p>"
+    assert _names(_parse(_html(f"{top}<h4>Synthetic Name</h4>{end}"))) == [("procedure_name", "Synthetic Name")]
+    result = _parse(_html(f"{top}<h3>Equipment</h3><p>Synthetic shears</p>{end}"))
+    assert (_names(result), result.reason) == ([], "attributes missing")
+
+
+@pytest.mark.parametrize(
+    ("below", "title"),
+    [
+        ("Synthetic Title\nSummary\nA line.", "Synthetic Title"),
+        ("Synthetic Title\nName of the Procedure: a\nSummary\nA line.", "Synthetic Title"),
+        ("Synthetic Title\n- Common Name: a\nSummary\nA line.", "Synthetic Title"),
+        ("Synthetic Title\nSummary: A line.", "Synthetic Title"),
+        ("27447\nSynthetic Title\nSummary\nA line.", "Synthetic Title"),
+        ("CPT 27447\nSummary\nA line.", None),
+        ("Overview\nSynthetic words of it.\nSummary\nA line.", None),
+        ("Overview\n- Synthetic words of it\nSummary\nA line.", None),
+        ("Overview\nSynthetic words of it\nSummary\nA line.", None),
+        ("Overview:\nSynthetic words of it.\nSummary\nA line.", None),
+    ],
+)
+def test_a_title_is_one_only_where_a_known_section_follows(below: str, title: str | None):
+    result = _parse(f"{_TOP}{below}\n{_END}")
+    assert _descriptors(result) == [("long", "Synthetic descriptor, each unit"), *([("title", title)] if title else [])]
+    assert _narratives(result) == [("summary", "A line."), ("risks", "A Synthetic risk.")]
+    assert [block.text for block in result.unmapped] == (
+        [line.removeprefix("- ") for line in below.splitlines()[:2]] if "Overview" in below else []
+    )
+    assert ("line_unclear" in [w.rule for w in result.warnings]) is below.startswith("Overview\n")
+
+
+def test_another_code_below_the_code_line_is_another_page():
+    result = _parse(f"{_TOP}27446\nSummary\nA line.\n{_END}")
+    assert (result.outcome, result.records) == ("mismatched", ())
+
+
+def test_a_code_alone_is_no_descriptor():
+    result = _parse(f"Synthetic words\n27447\nCPT4 code\nSummary\nA line.\n{_END}")
+    assert (_descriptors(result), result.reason) == ([], "descriptors missing")
+
+
+@pytest.mark.parametrize(
+    ("top", "long"),
+    [
+        ("a\nCPT4 code\nb\nCPT4 code\n", None),
+        ("a\nCPT4 code: 27447\nb\nCPT4 code\n", "a"),
+        ("a\nCPT4 code\nb\nCPT4 code: 27447\n", "b"),
+        ("a\nCPT4 code: 27446\nb\nCPT4 code\n27445\nc\nCPT4 code\n", "c"),
+        ("a\nCPT4 code: 27446\nb\nCPT4 code: 27445\n", None),
+        ("a\nCPT4 code: 27447\nb\nCPT4 code: 27447\n", None),
+        ("CPT4 code\nCPT4 code\n", None),
+    ],
+)
+@pytest.mark.parametrize("title", ["", "Synthetic Title\n"])
+def test_of_several_code_lines_the_pages_own_is_the_one_that_is_no_other_codes(top: str, long: str | None, title: str):
+    result = _parse(f"{top}{title}Summary\nA line.\n{_END}")
+    expected = [] if long is None else [("long", long)]
+    assert _descriptors(result) == expected + ([("title", "Synthetic Title")] if title and long in ("b", "c") else [])
+    assert _narratives(result) == [("summary", "A line."), ("risks", "A Synthetic risk.")]
+    assert ("descriptors unclear" in str(result.reason)) is (long is None)
+
+
+def test_a_code_line_below_a_section_is_never_the_pages_own():
+    result = _parse("Summary\nA line.\na\nCPT4 code\nSynthetic Title\nRisks\nA Synthetic risk.")
+    assert (_descriptors(result), result.reason) == ([], "descriptors missing")
+    assert _narratives(result) == [("summary", "A line."), ("risks", "A Synthetic risk.")]
+    assert [block.text for block in result.unmapped] == ["a", "CPT4 code", "Synthetic Title"]
+
+
+def test_names_below_a_line_that_is_unclear_are_no_news_that_there_are_none():
+    markup = "<h1>Synthetic</h1><p>CPT4 code</p><h2>Equipment</h2><p>Words.</p><p>Common Name: a</p>"
+    result = _parse(_html(markup + "<h3>Summary</h3><p>A line.</p>"))
+    assert (result.covered_tables, result.reason) == (("descriptors", "narratives"), "attributes unclear")
+
+
+@pytest.mark.parametrize(
+    ("body", "sections"),
+    [
+        ("Summary: a.\nPreparation: b.\nRisks: c.", ["summary", "preparation", "risks"]),
+        ("**Summary:** a.\n**Preparation**: b.\nRisks: c.", ["summary", "preparation", "risks"]),
+        ("Summary: a.\nIndications:\n- b\nRisks: c.", ["summary", "indications", "risks"]),
+        ("Summary: a.\nSummary: b.\nRisks: c.", ["summary", "summary", "risks"]),
+        ("Summary\na.\nPreparation: b.\nRisks: c.", ["summary"] * 3),
+        ("Name of the Procedure: x\nSummary\na.\nPreparation: b.\nRecovery: c.", ["summary"] * 3),
+        ("Summary: a.\nProcedure Description\nb.\nRecovery: c.", ["summary", "procedure", "procedure"]),
+        ("A sentence.\nPreparation: b.\nThen c.", ["unplaced"] * 3),
+    ],
+)
+def test_a_label_opens_a_section_only_on_a_page_whose_headings_stand_so(body: str, sections: list[str]):
+    result = _parse(f"{_TOP}{body}")
+    assert [section for section, _ in _narratives(result)] == sections
+    assert all("*" not in text for _, text in _narratives(result))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ SOURCE = Source(name="{name}", version=1, hosts=({host!r},), marks=(r"x {name}$"
 Install = Callable[..., Path]
 
 
+def _with(setting: str) -> str:
+    """A source with one more setting."""
+    return _MODULE.format(name="a", host="a.example").replace("version=1", f"version=1, {setting}")
+
+
 def install(place: Path, package: str, module: str | None) -> Path:
     """Put a package into ``place`` as pip would: its module, and what it says of itself."""
     dist = place / f"{package.replace('-', '_')}-1.0.dist-info"
@@ -88,6 +93,18 @@ def test_sources_of_packages_come_after_ours_by_name_and_everyone_sees_them(inst
         (_MODULE.format(name="a", host="a.example").replace("version=1", "version=0"), SourceUnfit, "version 0"),
         (_MODULE.format(name="a", host="a.example").replace("x a$", "(x"), SourceUnfit, "marks ('(x',)"),
         (_MODULE.format(name="a", host="a.example").replace("x a$", "(x)"), SourceUnfit, "without groups"),
+        (_MODULE.format(name="a", host="a.example").replace("version=1", "version=True"), SourceUnfit, "version True"),
+        (_MODULE.format(name="a", host="a.example").replace("x a$", ""), SourceUnfit, "found in an empty text"),
+        (_MODULE.format(name="a", host="a.example").replace("x a$", "(?:x a)?"), SourceUnfit, "found in an empty text"),
+        (_with("enough_marks=0"), SourceUnfit, "enough_marks 0, where it is a whole number from 1 on"),
+        (_with("enough_marks=True"), SourceUnfit, "enough_marks True"),
+        (
+            _with("never_empty=('descriptor',)"),
+            SourceUnfit,
+            "never_empty ('descriptor',), where it is a tuple of tables",
+        ),
+        (_with("never_empty='descriptors'"), SourceUnfit, "never_empty 'descriptors'"),
+        (_with("never_empty=(['descriptors'],)"), SourceUnfit, "never_empty (['descriptors'],)"),
         (_MODULE.format(name="openpayer", host="a.example"), SourceTaken, "its name 'openpayer' is taken by cptflow"),
         (
             _MODULE.format(name="a", host="genhealth.ai"),
