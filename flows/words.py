@@ -99,11 +99,14 @@ def _landed(report: Report) -> list[Block]:
     lines: list[Block] = [Line(f"Landed {came}, {landed['already_held']} held already; {parsed}")]
     if not sum(landed[name] for name in ("landed", "revisits", "already_held")):
         lines.append(Line(f"WARNING: there is no page in {', '.join(report.inputs)}.", "bold yellow"))
-    problems = landed["problems"]
+    if passed_over := landed["passed_over"]:
+        kinds = ", ".join(f"{kind}: {number:,}" for kind, number in passed_over.items())
+        lines.append(Line(f"Passed over what is no page: {kinds}."))
+    problems, not_kept = landed["problems"], landed["problems_not_kept"]
     if problems:
-        lines.append(Line(f"WARNING: {_count(len(problems), 'problem')} while landing:", "bold yellow"))
+        lines.append(Line(f"WARNING: {_count(len(problems) + not_kept, 'problem')} while landing:", "bold yellow"))
         lines += [Line(f"  {problem['file']}: {problem['message']}") for problem in problems[:SHOWN_PAGES]]
-        lines += _more(len(problems), len(problems))
+        lines += _more(len(problems) + not_kept, len(problems))
     return lines
 
 

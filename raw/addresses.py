@@ -26,15 +26,19 @@ from raw.containers import SUFFIXES, is_container, read_container
 from raw.errors import UnusableInput
 from raw.folder import read_file, read_folder
 from raw.manifest import MANIFEST
-from raw.pages import MEDIA_TYPES, Container, Page, Problem, from_microseconds, microseconds, shown
+from raw.pages import MEDIA_TYPES, Container, Item, Problem, from_microseconds, microseconds, shown
 
-# Ex: s3://bucket/pages
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.*", re.DOTALL)
+# Ex: s3://bucket/pages, simplecache::ftp://host/pages
+_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
+# Ex: simplecache and ftp of the latter, zip and s3 of zip://a.jsonl::s3://bucket/pages.zip
+_PROTOCOL = re.compile(r"(?:^|(?<=::))([A-Za-z][A-Za-z0-9+.-]*)(?=::|://)")
 _LOCAL = re.compile(r"(?:file|local)://(?:localhost(?=/))?", re.IGNORECASE)
-# Ex: user:password@ in sftp://user:password@host/pages
-_USER = re.compile(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@")
-# Ex: ?X-Amz-Credential=... of an address that is signed
+# Ex: user:password@ in sftp://user:password@host/pages, and user:pass/word@, which is no port
+_USER = re.compile(r"(?<=://)(?:[^/\s@]*(?:@[^/\s@]*)*@|[^/\s@:]*:(?!\d+(?:/|$))[^\s@]*@)")
+# Ex: ?X-Amz-Credential=... of an address that is signed, ?sig=... of az://container/pages
 _QUERY = re.compile(r"(?<=\S)\?\S*")
+_SIGNED = re.compile(r"(?<=\S)\?[^\s?=]*=\S*")
+_SECRET_LENGTH = 6
 _PACKAGES = {"s3": "cptflow[s3]", "s3a": "cptflow[s3]", "http": "aiohttp", "https": "aiohttp", "gs": "gcsfs"}
 _PACKAGES |= {
     "gcs": "gcsfs",
@@ -79,7 +83,7 @@ def local_path(name: str) -> Path:
 def check_address(address: str) -> None:
     """Raise UnusableInput where nothing that can be landed is there, or it cannot be reached."""
     name = without_secrets(address, address)
-    if address.lower().startswith(("http://", "https://")) and not is_container(name):
+    if _is_web(address) and not is_container(name):
         raise UnusableInput(name, "a web page; pages are fetched with `cptflow crawl`, which asks for them politely")
     try:
         place = _place(address)
@@ -91,7 +95,7 @@ def check_address(address: str) -> None:
         raise UnusableInput(name, "a manifest, which is read with the pages of its folder")
 
 
-def read_address(address: str, home: Path) -> Iterator[Page | Problem]:
+def read_address(address: str, home: Path) -> Iterator[Item]:
     """The pages behind ``address``. What cannot be read any more is told."""
     try:
         place = _place(address)
@@ -110,15 +114,27 @@ def read_address(address: str, home: Path) -> Iterator[Page | Problem]:
 
 def without_secrets(text: str, address: str) -> str:
     """The text without what ``address`` holds of a user, a password or a signature."""
-    user = _USER.search(address)
-    secrets = {user[0].removesuffix("@"), *user[0].removesuffix("@").split(":", 1)[1:]} if user else set()
-    text = _USER.sub("", text)
+    users = {user.removesuffix("@") for user in _USER.findall(address)}
+    secrets = {user for user in users if len(user) >= _SECRET_LENGTH} | {user.partition(":")[2] for user in users}
+    query = _QUERY if _is_web(address) else _SIGNED
+    for signature in query.findall(address):
+        values = (value.partition("=")[2] for value in re.split("[?&;]", signature))
+        secrets |= {value for value in values if len(value) >= _SECRET_LENGTH}
+    text = query.sub("", _USER.sub("", text))
     for secret in sorted(secrets | {unquote(secret) for secret in secrets}, key=len, reverse=True):
         text = text.replace(secret, "...") if secret else text
-    return _QUERY.sub("", text) if address.lower().startswith("http") else text
+    return text
 
 
-def _read_by_names(place: _Place, address: str, names: Path, home: Path) -> Iterator[Page | Problem]:
+def _is_web(address: str) -> bool:
+    return not {"http", "https"}.isdisjoint(_protocols(address))
+
+
+def _protocols(address: str) -> list[str]:
+    return [protocol.lower() for protocol in _PROTOCOL.findall(address)]
+
+
+def _read_by_names(place: _Place, address: str, names: Path, home: Path) -> Iterator[Item]:
     """Read a folder, or a page with the manifest beside it, by a local copy of its names."""
     whole = place.info["type"] == "directory"
     base = place.path.rstrip("/") if whole else place.path.rpartition("/")[0]
@@ -175,24 +191,29 @@ def _copy_name(names: Path, name: str, info: dict[str, Any], opened: Callable[[P
 
 def _place(address: str) -> _Place:
     """Raises _Unreachable."""
-    protocol = address.partition("://")[0].lower()
     try:
         files, path = fsspec.url_to_fs(address)
         files.invalidate_cache()
         info = files.info(path)
-    except ImportError:
-        package = _PACKAGES.get(protocol)
-        how = (
-            f'pip install "{package}"' if package else known_implementations[protocol].get("err", "install its driver")
-        )
-        raise _Unreachable(f"no driver for {protocol}:// is installed: {how}") from None
+    except ImportError as error:
+        raise _Unreachable(without_secrets(_no_driver(address, error), address)) from None
     except FileNotFoundError:
         # fsspec says this of a web server that does not answer, too.
-        silent = ", or its server does not answer" if protocol in ("http", "https") else ""
+        silent = ", or its server does not answer" if _is_web(address) else ""
         raise _Unreachable(f"nothing is there{silent}") from None
     except Exception as error:  # a driver's own, whatever it is
         raise _Unreachable(str(_as_os_error(error, address))) from None
     return _Place(files, path, info, without_secrets(address, address))
+
+
+def _no_driver(address: str, error: ImportError) -> str:
+    """Of a chain the last protocol is the one that leads somewhere."""
+    protocol = _protocols(address)[-1]
+    if package := _PACKAGES.get(protocol):
+        how = f'pip install "{package}"'
+    else:
+        how = known_implementations.get(protocol, {}).get("err") or str(error)
+    return f"no driver for {protocol}:// is installed: {how}"
 
 
 def _opened(files: fsspec.AbstractFileSystem, path: str, address: str, spool: Path) -> BinaryIO:

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -39,6 +40,17 @@ CAPTURES_SCHEMA = pa.schema(
         )
     ]
 )
+
+
+# Ex: raw/warc/codingahead/20260301T120000Z-0001.warc.gz
+_WARC_FILE = r"^raw/warc/[^/\x00]+/[^/\x00]+\.warc\.gz$"
+# Files of earlier versions have no checksums, and read all the same.
+_PARQUET = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+# What damaged Parquet raises beside Arrow's own errors, which are not all ArrowExceptions: a plain ValueError for nulls
+# that may not be, TypeError and OverflowError for a footer that tells nonsense.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,31 @@ def read_captures(home: Path, columns: Sequence[str] | None = None) -> pa.Table:
     if not files:
         return schema.empty_table()
     try:
-        dataset = ds.dataset([str(file) for file in files], schema=CAPTURES_SCHEMA, format="parquet")
-        return dataset.to_table(columns=schema.names).cast(schema)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(files, error) from error
+        return _read(files, schema)
+    except _DAMAGE as error:
+        raise _unreadable(files, schema, error) from error
+
+
+def read_index(file: Path) -> pa.Table:
+    """The captures of one index file, checked to the last byte: every column, as ``read_captures`` gives it.
+
+    Beyond that: no columns but those of CAPTURES_SCHEMA, text that is UTF-8, moments that a calendar knows, and files
+    that are WARC files of a home.
+    Raises IndexUnreadable.
+    """
+    try:
+        table = _read([file], CAPTURES_SCHEMA)
+        table.validate(full=True)
+        columns = set(pq.read_schema(file).names)
+        pc.min_max(table["fetched_at"]).as_py()
+    except _DAMAGE as error:
+        raise IndexUnreadable(file, str(error)) from error
+    if unknown := columns - set(CAPTURES_SCHEMA.names):
+        raise IndexUnreadable(file, f"it has columns that no index has: {', '.join(map(repr, sorted(unknown)))}")
+    strange = table["file"].filter(pc.invert(pc.match_substring_regex(table["file"], _WARC_FILE)))
+    if len(strange):
+        raise IndexUnreadable(file, f"it names {strange[0].as_py()[:80]!r}, which is no WARC file of a home")
+    return table
 
 
 def write_captures(path: Path, captures: Sequence[Capture]) -> None:
@@ -83,7 +116,8 @@ def write_captures(path: Path, captures: Sequence[Capture]) -> None:
     arrays = [
         pa.array(map(attrgetter(field.name), captures), field.type, size=len(captures)) for field in CAPTURES_SCHEMA
     ]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=CAPTURES_SCHEMA), path, compression="snappy")
+    table = pa.Table.from_arrays(arrays, schema=CAPTURES_SCHEMA)
+    pq.write_table(table, path, compression="snappy", write_page_checksum=True)
 
 
 def index_folder(home: Path) -> Path:
@@ -94,11 +128,16 @@ def index_file(home: Path, run_id: str) -> Path:
     return index_folder(home) / f"{run_id}.parquet"
 
 
-def _unreadable(files: Sequence[Path], error: Exception) -> IndexUnreadable:
+def _read(files: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    dataset = ds.dataset([str(file) for file in files], schema=CAPTURES_SCHEMA, format=_PARQUET)
+    return dataset.to_table(columns=schema.names).cast(schema)
+
+
+def _unreadable(files: Sequence[Path], schema: pa.Schema, error: Exception) -> IndexUnreadable:
     """The reader of many files does not say which one is at fault; look for it."""
     for file in files:
         try:
-            pq.read_table(file, schema=CAPTURES_SCHEMA)
-        except (pa.ArrowException, OSError) as found:
+            _read([file], schema)
+        except _DAMAGE as found:
             return IndexUnreadable(file, str(found))
     return IndexUnreadable(files[0].parent, str(error))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from raw.jsonl_input import read_jsonl
 from raw.manifest import MANIFEST
-from raw.pages import Container, Page, Problem
+from raw.pages import Container, Item
 from raw.parquet_input import read_parquet
 from raw.warc_input import read_warc
 
-_READERS: dict[str, Callable[[Container], Iterator[Page | Problem]]] = {
+_READERS: dict[str, Callable[[Container], Iterator[Item]]] = {
     ".warc": read_warc,
     ".warc.gz": read_warc,
     ".jsonl": read_jsonl,
@@ -28,7 +28,7 @@ def is_container(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and name != MANIFEST
 
 
-def read_container(container: Container) -> Iterator[Page | Problem]:
+def read_container(container: Container) -> Iterator[Item]:
     """The container's pages. One that cannot be read is told, and raises nothing."""
     suffix = next(suffix for suffix in SUFFIXES if container.name.lower().endswith(suffix))
     try:

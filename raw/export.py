@@ -1,7 +1,6 @@
 """Writing captures out again: as one WARC file, or as a folder of pages with their ``manifest.jsonl``.
 
-Landed into an empty home, either gives the same captures: url, bytes, time and status. A WARC file keeps the ETag and
-Last-Modified of a page too; a folder keeps the status of a page whose address is not of HTTP.
+Landed into an empty home, either gives the same captures: all that the index tells, but for the run and the place.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from raw.errors import NothingToExport, TargetUnusable
 from raw.held import IN_MEMORY_BYTES
 from raw.held_records import Damaged, Members, read_record
 from raw.manifest import MANIFEST
-from raw.pages import Problem
+from raw.pages import MEDIA_TYPES, Problem
 from raw.warc import WarcFile, record_type
 
 WARC = ".warc.gz"
@@ -286,4 +285,8 @@ class _Folder:
         line: dict[str, object] = {"file": name, "url": capture.url, "fetched_at": capture.fetched_at.isoformat()}
         if capture.status is not None:
             line["status"] = capture.status
+        told = {name: getattr(capture, name) for name in ("requested_url", "etag", "last_modified")}
+        line |= {name: value for name, value in told.items() if value is not None}
+        if capture.media_type != MEDIA_TYPES[Path(name).suffix]:
+            line["media_type"] = capture.media_type
         self._manifest.write(json.dumps(line) + "\n")

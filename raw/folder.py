@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes
 
 from raw.containers import is_container, read_container
 from raw.manifest import MANIFEST, Entry, Manifest, read_manifest
-from raw.pages import MEDIA_TYPES, Container, Page, Problem, from_microseconds, shown, with_code
+from raw.pages import MEDIA_TYPES, Container, Item, Page, Problem, from_microseconds, shown, with_code
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -35,7 +35,7 @@ class _Root:
 
 def read_folder(
     folder: Path, home: Path, given: str | None = None, opened: Callable[[Path], BinaryIO] = _opened
-) -> Iterator[Page | Problem]:
+) -> Iterator[Item]:
     """All pages under ``folder``, in the sorted order of their folders and names.
 
     A home inside of it is passed over: what the pipeline wrote (its documents are Markdown) is no page.
@@ -72,7 +72,7 @@ def read_file(
     manifests: dict[Path, Manifest],
     given: str | None = None,
     opened: Callable[[Path], BinaryIO] = _opened,
-) -> Iterator[Page | Problem]:
+) -> Iterator[Item]:
     """A container; or one page, with what a manifest in its own folder says of it. ``manifests`` keeps those read.
 
     ``given`` and ``opened`` are of the folder, as in `read_folder`.
@@ -120,7 +120,7 @@ def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool =
         yield Problem(name, None, "has a modification time that no calendar knows, and no fetched_at")
 
 
-def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Page | Problem]:
+def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Item]:
     found = _regular(path, root, linked)
     if isinstance(found, Problem):
         yield found
@@ -153,10 +153,13 @@ def _page(path: Path, root: _Root, name: str, entry: Entry, modified: int) -> Pa
         url=with_code(url, entry.code) if entry.code else url,
         fetched_at=entry.fetched_at or from_microseconds(modified),
         status=entry.status,
-        media_type=MEDIA_TYPES[path.suffix.lower()],
+        media_type=entry.media_type or MEDIA_TYPES[path.suffix.lower()],
         open=partial(root.open, path),
         file=name,
         where=entry.line or None,
+        requested_url=entry.requested_url if entry.requested_url != url else None,
+        etag=entry.etag,
+        last_modified=entry.last_modified,
     )
 
 

@@ -87,7 +87,7 @@ def land_page(writer: Writer, held: Held, page: Page, source_of: Callable[[str],
 
 
 def _land_confirmation(writer: Writer, held: Held, page: Page, source_of: Callable[[str], str]) -> Capture | None:
-    """304: the server says that the bytes are those that it gave last. Or an archive says which they are."""
+    """304: a crawler asked whether its latest bytes are still the ones. Or the page tells which it confirms."""
     latest = held.answers.get(page.url)
     if page.confirms is not None:
         confirmed = Answer(microseconds(page.fetched_at), *page.confirms)
@@ -153,6 +153,14 @@ def _chunks(page: Page) -> Iterator[bytes]:
                 yield chunk
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
+
+
+def digest_of(page: Page) -> str:
+    """The digest of the page's bytes, which are kept nowhere. Raises Unreadable."""
+    digester = hashlib.sha256()
+    for chunk in _chunks(page):
+        digester.update(chunk)
+    return f"sha256:{digester.hexdigest()}"
 
 
 def _measured(payload: IO[bytes]) -> tuple[str, int]:

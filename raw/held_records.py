@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from raw.warc import CHUNK
+from raw.warc import CHUNK, ETAG, LAST_MODIFIED, REQUESTED_URI, STATUS
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -26,6 +26,9 @@ _GZIP = 16 + zlib.MAX_WBITS
 _BLANK = b"\r\n\r\n"
 # Ex: HTTP/1.1 200 OK
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})(?: |$|\r)")
+
+_THREE_DIGITS = re.compile(r"[0-9]{3}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class Damaged(Exception):
@@ -49,6 +52,11 @@ class Record:
     url: str
     date: str
     status: int | None
+    media_type: str
+    requested_url: str | None
+    etag: str | None
+    """as it stands in the header, as ``last_modified`` does"""
+    last_modified: str | None
     digest: str
     payload_bytes: int | None
     wrong_digest: str | None
@@ -103,10 +111,11 @@ def read_record(members: Members, keep: Callable[[bytes], object] | None = None)
     kind = headers.get("warc-type", "")
     block = _block(pieces, rest, headers)
     block_digest = hashlib.sha1() if headers.get("warc-block-digest", "").startswith("sha1:") else hashlib.sha256()
-    digest, size, status, first = hashlib.sha256(), 0, None, b""
+    digest, size, first = hashlib.sha256(), 0, b""
+    status, answer = _own_status(headers), _own_answer(headers)
     if kind in ("response", "revisit") and headers.get("content-type", "").startswith("application/http"):
         http, first = _head(block, b"")
-        status = _status(http)
+        status, answer = _status(http), _fields(http)
         block_digest.update(http + _BLANK)
     for piece in _with_first(first, block):
         block_digest.update(piece)
@@ -123,6 +132,10 @@ def read_record(members: Members, keep: Callable[[bytes], object] | None = None)
         url=headers.get("warc-target-uri", ""),
         date=headers.get("warc-date", ""),
         status=status,
+        media_type=answer.get("content-type", ""),
+        requested_url=headers.get(REQUESTED_URI.lower()),
+        etag=answer.get("etag"),
+        last_modified=answer.get("last-modified"),
         digest=found["payload"] if whole else headers.get("warc-payload-digest", ""),
         payload_bytes=size if whole else None,
         wrong_digest=_wrong_digest(headers, found if whole else {"block": found["block"]}),
@@ -146,17 +159,32 @@ def _head(pieces: Iterator[bytes], data: bytes) -> tuple[bytes, bytes]:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    version, *lines = head.decode("utf-8", "replace").split("\r\n")
-    if not version.startswith("WARC/"):
+    if not head.startswith(b"WARC/"):
         raise Damaged("no WARC record")
-    pairs = (line.partition(":") for line in lines)
+    return _fields(head)
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    """What follows the first line."""
+    pairs = (line.partition(":") for line in head.decode("utf-8", "replace").split("\r\n")[1:])
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _own_status(headers: dict[str, str]) -> int | None:
+    """Of a page that no HTTP answer is known of."""
+    told = headers.get(STATUS.lower(), "")
+    return int(told) if _THREE_DIGITS.fullmatch(told) else None
+
+
+def _own_answer(headers: dict[str, str]) -> dict[str, str]:
+    names = {"content-type": "content-type", "etag": ETAG.lower(), "last-modified": LAST_MODIFIED.lower()}
+    return {name: headers[own] for name, own in names.items() if own in headers}
 
 
 def _block(pieces: Iterator[bytes], rest: bytes, headers: dict[str, str]) -> Iterator[bytes]:
     """The record's block, which must be as long as its header tells, and two line ends after it."""
     told = headers.get("content-length", "")
-    if not told.isdecimal():
+    if not _LENGTH.fullmatch(told):
         raise Damaged("a record that does not tell its length")
     left, after = int(told), b""
     for piece in _with_first(rest, pieces):

@@ -11,7 +11,7 @@ from raw.containers import SUFFIXES, is_container
 from raw.errors import UnusableInput
 from raw.folder import read_file, read_folder
 from raw.manifest import MANIFEST, Manifest
-from raw.pages import MEDIA_TYPES, Page, Problem
+from raw.pages import MEDIA_TYPES, Item
 
 
 def check_input(name: str) -> None:
@@ -19,24 +19,24 @@ def check_input(name: str) -> None:
     if is_address(name):
         check_address(name)
         return
-    path = local_path(name)
+    path, told = local_path(name), shown_input(name)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise UnusableInput(name, getattr(error, "strerror", None) or str(error)) from None
+        raise UnusableInput(told, getattr(error, "strerror", None) or str(error)) from None
     if stat.S_ISDIR(mode) or path.suffix.lower() in MEDIA_TYPES or is_container(path.name):
         return
     if path.name == MANIFEST:
-        raise UnusableInput(name, "a manifest, which is read with the pages of its folder")
-    raise UnusableInput(name, f"a file that does not end in {', '.join((*MEDIA_TYPES, *SUFFIXES))}")
+        raise UnusableInput(told, "a manifest, which is read with the pages of its folder")
+    raise UnusableInput(told, f"a file that does not end in {', '.join((*MEDIA_TYPES, *SUFFIXES))}")
 
 
 def shown_input(name: str) -> str:
     """The input's name without what nobody may see: a user and password, the signature of a web address."""
-    return without_secrets(name, name) if is_address(name) else name
+    return without_secrets(name, name) if "://" in name else name
 
 
-def read_inputs(inputs: Sequence[str], home: Path) -> Iterator[Page | Problem]:
+def read_inputs(inputs: Sequence[str], home: Path) -> Iterator[Item]:
     """All pages of the inputs, in their order. Whatever cannot be read is told, and stops nothing else."""
     manifests: dict[Path, Manifest] = {}
     for name in inputs:

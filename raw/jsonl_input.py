@@ -1,7 +1,8 @@
 """Pages in JSON lines: ``url``, ``html`` or ``text``, and optionally ``fetched_at``, ``status`` and ``code``.
 
 As in a page manifest, ``fetched_at`` is ISO 8601 (a number may be seconds or milliseconds: it is refused); where it is
-missing, the file's modification time is taken. Where both are given, ``html`` is the page and ``text`` its extract.
+missing, the file's modification time is taken. Where both are given, ``html`` is the page and ``text`` its extract. A
+row with status 304 has neither: it confirms what was fetched before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -114,8 +116,10 @@ def _page(line: _Line, place: str, container: Container) -> Page | None:
     url = fields.url(values.get("url"))
     if url is None:
         raise ValueError("'url' must be an absolute URL without spaces, and is not given")
-    kind = "html" if values.get("html") is not None else "text"
-    body = _body(values.get(kind), kind)
+    status = fields.status(values.get("status"))
+    kind = fields.body_kind(values.get("html"), values.get("text"))
+    value = values.get(kind)
+    body = _body("" if value is None and status == HTTPStatus.NOT_MODIFIED else value, kind)
     fetched_at = fields.fetched_at(values.get("fetched_at")) or container.modified
     if fetched_at is None:
         raise ValueError("'fetched_at' is not given, and the file's modification time is not known")
@@ -123,7 +127,7 @@ def _page(line: _Line, place: str, container: Container) -> Page | None:
     return Page(
         url=with_code(url, code) if code else url,
         fetched_at=fetched_at,
-        status=fields.status(values.get("status")),
+        status=status,
         media_type=MEDIA_TYPES[kind],
         open=partial(io.BytesIO, body),
         file=container.name,

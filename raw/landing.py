@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +23,15 @@ from raw.errors import RunExists
 from raw.held import Unreadable, land_page, read_held
 from raw.inputs import check_input, read_inputs
 from raw.lock import zone_lock
-from raw.pages import MAX_PAGE_BYTES, Page, Problem, trouble
+from raw.pages import MAX_PAGE_BYTES, Page, PassedOver, Problem, trouble
 from raw.revisits import Originals
 from raw.warc import WarcFile, read_payload
 
 # A fetch before the web, or later than a clock in another time zone can tell, is a mistake; and raw keeps it for ever.
 EARLIEST_FETCH = datetime(1990, 1, 1, tzinfo=UTC)
 FETCH_AHEAD_OF_CLOCK = timedelta(days=1)
+# A file of another kind may be wrong in every line.
+PROBLEMS_KEPT = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTIAL = ".partial"
 _WARC = ".warc.gz"
@@ -46,9 +50,13 @@ class LandReport:
     bytes: int
     """payload bytes of ``landed``"""
     problems: tuple[Problem, ...]
-    """what was left out, and why"""
+    """what was left out, and why: the first `PROBLEMS_KEPT`"""
     swept: tuple[str, ...]
     """files of killed runs that were removed, relative to the home"""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """records of containers that are no pages, by kind in words"""
+    problems_not_kept: int = 0
+    """problems beyond those"""
 
 
 def land(
@@ -73,22 +81,25 @@ def land(
         raise RunExists(run_id, index_file(home, run_id))
     latest = (now or datetime.now(UTC)) + FETCH_AHEAD_OF_CLOCK
     with zone_lock(home):
-        swept, problems = sweep(home)
+        swept, unswept = sweep(home)
+    problems = _Problems(unswept)
     held = read_held(home)
     already_held = 0
+    passed_over: Counter[str] = Counter()
     with closing(_Run(home, run_id)) as run:
         originals = Originals(home, run.captures, run.read)
         for seen, item in enumerate(read_inputs(inputs, home), 1):
             if isinstance(item, Problem):
-                problems.append(item)
+                problems.add(item)
+            elif isinstance(item, PassedOver):
+                passed_over[item.kind] += 1
             elif not EARLIEST_FETCH <= item.fetched_at <= latest:
-                problems.append(_wrong_date(item, latest))
+                problems.add(_wrong_date(item, latest))
             else:
                 try:
-                    page = originals.resolve(item, item.refers_to) if item.refers_to else item
-                    already_held += land_page(run, held, page, source_of) is None
+                    already_held += land_page(run, held, _resolved(item, originals), source_of) is None
                 except Unreadable as error:
-                    problems.append(trouble(item, f"cannot be read: {error}"))
+                    problems.add(trouble(item, f"cannot be read: {error}"))
             if on_progress:
                 on_progress(seen)
         run.commit()
@@ -98,8 +109,10 @@ def land(
         revisits=len(run.captures) - len(new),
         already_held=already_held,
         bytes=sum(capture.payload_bytes for capture in new),
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(problems.kept),
         swept=swept,
+        passed_over=dict(sorted(passed_over.items())),
+        problems_not_kept=problems.others,
     )
 
 
@@ -125,6 +138,29 @@ def sweep(home: Path) -> tuple[tuple[str, ...], list[Problem]]:
     for file in leftovers:
         file.unlink()
     return tuple(sorted(file.relative_to(home).as_posix() for file in leftovers)), problems
+
+
+class _Problems:
+    """The first of them, each once. ``others``: how many came when there was no room."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.kept: dict[Problem, None] = {}
+        self.others = 0
+        for problem in problems:
+            self.add(problem)
+
+    def add(self, problem: Problem) -> None:
+        if len(self.kept) < PROBLEMS_KEPT:
+            self.kept[problem] = None
+        elif problem not in self.kept:
+            self.others += 1
+
+
+def _resolved(page: Page, originals: Originals) -> Page:
+    """The page with its bytes, or with those that it confirms. Raises Unreadable."""
+    if page.refers_to:
+        return originals.resolve(page, page.refers_to)
+    return originals.confirmed(page) if page.status == HTTPStatus.NOT_MODIFIED else page
 
 
 def _wrong_date(page: Page, latest: datetime) -> Problem:

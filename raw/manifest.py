@@ -1,7 +1,9 @@
 """``manifest.jsonl`` beside the pages: what a scraper knows of each page, one JSON object a line.
 
 ``file`` (relative to the manifest), and optionally ``url``, ``fetched_at`` (ISO 8601; UTC where it has no
-offset), ``status`` and ``code``. Each line is one capture, so a page that stayed the same may be on several.
+offset), ``status`` and ``code``; and what an export tells of a fetch beside these: ``requested_url``, ``etag``,
+``last_modified``, and ``media_type`` where the file's name does not say it. Each line is one capture, so a page that
+stayed the same may be on several.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ class Entry:
     fetched_at: datetime | None
     status: int | None
     code: str | None
+    requested_url: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    media_type: str | None = None
 
 
 @dataclass(slots=True)
@@ -127,6 +133,10 @@ def _entry(line: bytes, number: int, folder: _Folder) -> tuple[Path, Entry]:
             fetched_at=fields.fetched_at(values.get("fetched_at")),
             status=fields.status(values.get("status")),
             code=fields.code(values.get("code")),
+            requested_url=fields.url(values.get("requested_url"), "requested_url"),
+            etag=fields.validator(values.get("etag"), "etag"),
+            last_modified=fields.validator(values.get("last_modified"), "last_modified"),
+            media_type=fields.media_type(values.get("media_type")),
         )
     except ValueError as error:
         raise _BadLine(f"{shown(file)}: {error}", path) from None

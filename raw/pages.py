@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 from urllib.parse import quote, urldefrag
 
 MEDIA_TYPES = {".html": "text/html", ".htm": "text/html", ".txt": "text/plain", ".md": "text/markdown"}
@@ -17,6 +17,7 @@ MEDIA_TYPES = {".html": "text/html", ".htm": "text/html", ".txt": "text/plain", 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,8000}")
 # What a page of a container may weigh, once it is unpacked: the largest that a parser reads is far below it.
 MAX_PAGE_BYTES = 256 << 20
+_MESSAGE_LENGTH = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,13 +65,33 @@ class Page:
     refers_to: Reference | None = None
 
 
-class Problem(NamedTuple):
-    """Something that was not landed, or not whole, and why. ``where``: the line, row or offset in ``file``, if there is
-    one; inside a container the message tells which."""
-
+class _Problem(NamedTuple):
     file: str
     where: int | None
     message: str
+
+
+class Problem(_Problem):
+    """Something that was not landed, or not whole, and why. ``where``: the line, row or offset in ``file``, if there is
+    one; inside a container the message tells which.
+
+    Its texts are safe in a log, and short, whatever of a file they quote.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, file: str, where: int | None, message: str) -> Self:
+        return super().__new__(cls, shown(file), where, shown(message[:_MESSAGE_LENGTH])[:_MESSAGE_LENGTH])
+
+
+class PassedOver(NamedTuple):
+    """A record of a container that is meant to be no page. ``kind``: in words. Ex: a redirect"""
+
+    kind: str
+
+
+# What an input gives, one after the other.
+Item = Page | Problem | PassedOver
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from raw.captures import Capture, read_captures
 from raw.errors import PayloadTooLarge, RecordCorrupt
-from raw.held import Unreadable
+from raw.held import Unreadable, digest_of
 from raw.pages import MAX_PAGE_BYTES, Bytes, Page, Reference
 from raw.warc import read_payload
 from raw.warc_digests import other_digest
@@ -24,6 +25,7 @@ _COLUMNS = [
     *("url", "fetched_at", "status", "digest", "payload_bytes", "media_type", "record_type"),
     *("file", "offset", "run_id", "source"),
 ]
+_NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
 
 
 class Originals:
@@ -44,7 +46,7 @@ class Originals:
         if original is None:
             raise Unreadable(_missing(page, reference))
         if original.url == page.url:
-            confirmed = Bytes(original.digest, original.payload_bytes, original.media_type)
+            confirmed = Bytes(original.digest, original.payload_bytes, page.media_type or original.media_type)
             return replace(page, confirms=confirmed, refers_to=None)
         return replace(
             page,
@@ -53,6 +55,25 @@ class Originals:
             open=partial(self._payload, original),
             refers_to=None,
         )
+
+    def confirmed(self, page: Page) -> Page:
+        """The page, whose status is 304 Not Modified, with the bytes that its address had last before.
+
+        Raises Unreadable where none are held, and where the page comes with other bytes: a 304 has none.
+        """
+        reference = Reference(page.url, None, None)
+        original = self._find(page, reference)
+        if original is None:
+            raise Unreadable(
+                "its status is 304 Not Modified, and no page of this address is held from before that it could confirm"
+            )
+        # A manifest's line names the file of the page that stayed the same.
+        if digest_of(page) not in (_NOTHING, original.digest):
+            raise Unreadable(
+                "its status is 304 Not Modified, which comes without a page, and it has one that is not the one held "
+                f"from {original.fetched_at.isoformat()}: land it with the status that it came with"
+            )
+        return self.resolve(replace(page, media_type=""), reference)
 
     def _find(self, page: Page, reference: Reference) -> Capture | None:
         url, moment, digest = reference

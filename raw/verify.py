@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from raw.captures import CAPTURES_SCHEMA, index_folder
+from raw.captures import index_folder, read_index
+from raw.errors import IndexUnreadable
 from raw.held_records import Damaged, Members, Record, read_record
 from raw.lock import zone_lock
+from raw.warc import in_header
 
 MAX_FAULTS = 1000
 """Faults that are told one by one; all are counted."""
 _ROWS_AT_A_TIME = 1024
-_COMPARED = ("file", "offset", "length", "record_type", "url", "fetched_at", "status", "digest", "payload_bytes")
 _KEY = ["url", "digest"]
 _JOURNAL = ".crawling.jsonl"
 _RESTORE = "restore the file from a copy of the home"
@@ -101,8 +101,8 @@ def verify(home: Path, on_progress: Callable[[int, int], None] | None = None) ->
         files = zone.warcs.pop(index.stem, set())
         try:
             table = _read_index(index)
-        except (pa.ArrowException, OSError) as error:
-            report.add(_index_unreadable(index.relative_to(home).as_posix(), error))
+        except IndexUnreadable as error:
+            report.add(_index_unreadable(index.relative_to(home).as_posix(), error.found))
             for file in sorted(files):
                 _read_file(file, None, reading)
             continue
@@ -156,17 +156,15 @@ def _lock(home: Path) -> AbstractContextManager[Any]:
 
 
 def _read_index(index: Path) -> pa.Table:
-    """The file's rows by WARC file and offset, the order in which they are read."""
-    table = ds.dataset([str(index)], schema=CAPTURES_SCHEMA, format="parquet").to_table(columns=list(_COMPARED))
-    return table.sort_by([("file", "ascending"), ("offset", "ascending")])
+    """The file's rows by WARC file and offset, the order in which they are read. Raises IndexUnreadable."""
+    return read_index(index).sort_by([("file", "ascending"), ("offset", "ascending")])
 
 
 def _row_count(index: Path) -> int:
-    try:
+    with suppress(Exception):  # whatever damage raises: it is told when the index is read
         rows: int = pq.read_metadata(index).num_rows
-    except (pa.ArrowException, OSError):
-        return 0  # told when it is read
-    return rows
+        return rows
+    return 0
 
 
 def _rows(table: pa.Table) -> Iterator[_Row]:
@@ -250,15 +248,26 @@ def _compared(file: str, record: Record, row: _Row | None) -> Fault | None:
     if row is None:
         return None
     found = {
+        "run_id": Path(file).name.removesuffix(".warc.gz"),
+        "source": Path(file).parent.name,
         "record_type": record.type,
         "url": record.url,
         "fetched_at": _moment(record.date),
         "digest": record.digest,
         "length": record.length,
-        "payload_bytes": row["payload_bytes"] if record.payload_bytes is None else record.payload_bytes,
-        "status": row["status"] if record.status is None else record.status,
+        "media_type": record.media_type,
     }
-    wrong = [f"{name} is {value}, the index says {row[name]}" for name, value in found.items() if value != row[name]]
+    # A revisit has no payload, and records of earlier versions do not tell all that the index does.
+    told = {
+        "payload_bytes": record.payload_bytes,
+        "status": record.status,
+        "requested_url": record.requested_url,
+        "etag": record.etag,
+        "last_modified": record.last_modified,
+    }
+    found |= {name: value for name, value in told.items() if value is not None}
+    says = row | {name: in_header(row[name]) for name in ("etag", "last_modified") if row[name]}
+    wrong = [f"{name} is {value}, the index says {row[name]}" for name, value in found.items() if value != says[name]]
     if not wrong:
         return None
     mend = f"restore this file and {_index_name(file)} from a copy of the home, both of the same day"
@@ -286,9 +295,9 @@ def _no_index(run_id: str, file: str, records: int) -> Fault:
     return Fault(file, None, "no_index", f"its run has no index file, so that its {records} records are not used", mend)
 
 
-def _index_unreadable(index: str, error: Exception) -> Fault:
+def _index_unreadable(index: str, found: str) -> Fault:
     mend = f"{_RESTORE}; or move it and the WARC files of its run out of the home, and land those"
-    return Fault(index, None, "index_unreadable", f"cannot be read: {' '.join(str(error).split())}", mend)
+    return Fault(index, None, "index_unreadable", f"cannot be read: {' '.join(found.split())}", mend)
 
 
 def _without_original(tables: list[pa.Table]) -> Iterator[Fault]:

@@ -6,6 +6,10 @@ revisit as reading the page does.
 Digests are ``sha256:<hex>``, as in the capture index; ``warcio check`` and FastWARC verify this algorithm and
 encoding. A ``resource`` record carries a block digest only: its block is its payload, and FastWARC fails a
 payload digest on a record without HTTP headers.
+
+Header fields of our own, which other readers pass over, hold what has no place in WARC or HTTP: the address that was
+asked for (``WARC-X-Requested-URI``), and of a page without an HTTP answer status, ETag and Last-Modified
+(``WARC-X-Status`` and so on).
 """
 
 from __future__ import annotations
@@ -36,11 +40,15 @@ from raw.errors import PayloadTooLarge, RecordCorrupt
 # 0.3 % at 9, which is warcio's. Pages are written once and kept for ever.
 GZIP_LEVEL = 6
 CHUNK = 1 << 16
-_HEADERS_ROOM = 1 << 16
+_HEADERS_ROOM = 1 << 17
 _GZIP = 16 + zlib.MAX_WBITS
 _HTTP = "application/http; msgtype=response"
 _REVISIT = "http://netpreserve.org/warc/1.1/revisit/"
-_SOFTWARE = f"cptflow/{version('cptflow')}"
+SOFTWARE = "cptflow/"
+REQUESTED_URI, STATUS, ETAG, LAST_MODIFIED = (
+    f"WARC-X-{name}" for name in ("Requested-URI", "Status", "ETag", "Last-Modified")
+)
+_PRINTABLE = printable.rstrip("\t\n\r\v\f")
 _PHRASES: dict[int | None, str] = {status.value: status.phrase for status in HTTPStatus}
 _LOADER = ArcWarcRecordLoader(verify_http=False, arc2warc=False)
 
@@ -75,10 +83,15 @@ def read_payload(home: Path, file: str, offset: int, limit: int) -> bytes:
     return payload
 
 
+def in_header(value: str) -> str:
+    """The text as it stands in an HTTP head, which is ASCII."""
+    return quote(value, safe=_PRINTABLE)
+
+
 def record_type(url: str, status: int | None) -> str:
     """``response`` where an HTTP exchange is known, else ``resource``.
 
-    A status beside a URL of another scheme stays in the capture index alone: readers expect no HTTP there.
+    A status beside a URL of another scheme is in a header field of our own: readers expect no HTTP there.
     """
     return "response" if status is not None and url.startswith(("http:", "https:")) else "resource"
 
@@ -89,7 +102,7 @@ class WarcFile:
     def __init__(self, path: Path, filename: str) -> None:
         self._file = path.open("xb")
         info = {
-            "software": _SOFTWARE,
+            "software": f"{SOFTWARE}{version('cptflow')}",
             "format": "WARC File Format 1.1",
             "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
         }
@@ -182,12 +195,18 @@ def _headers(capture: Capture) -> dict[str, str]:
     """What all records carry. The id is made from the capture: the same capture gives the same bytes."""
     date = _warc_date(capture.fetched_at)
     name = f"{capture.record_type} {capture.status} {date} {capture.digest} {capture.url}"
-    return {
+    headers = {
         "WARC-Date": date,
         "WARC-Record-ID": f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}>",
         "WARC-Type": capture.record_type,
         "WARC-Target-URI": capture.url,
     }
+    if capture.requested_url:
+        headers[REQUESTED_URI] = capture.requested_url
+    if record_type(capture.url, capture.status) != "response":
+        told = {STATUS: str(capture.status or ""), ETAG: capture.etag, LAST_MODIFIED: capture.last_modified}
+        headers |= {name: in_header(value) for name, value in told.items() if value}
+    return headers
 
 
 def _http_head(capture: Capture) -> bytes:
@@ -196,7 +215,7 @@ def _http_head(capture: Capture) -> bytes:
         return b""
     headers = {"Content-Type": capture.media_type, "Content-Length": str(capture.payload_bytes)}
     told = {"ETag": capture.etag, "Last-Modified": capture.last_modified}
-    headers |= {name: quote(value, safe=printable) for name, value in told.items() if value}  # HTTP heads are ASCII
+    headers |= {name: in_header(value) for name, value in told.items() if value}
     return f"HTTP/1.1 {capture.status} {_PHRASES.get(capture.status, '')}\r\n".encode() + _lines(headers) + b"\r\n"
 
 

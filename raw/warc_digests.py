@@ -21,17 +21,43 @@ def other_digest(told: str | None, ways: Iterable[Iterator[bytes]]) -> str | Non
     known = _DIGEST.fullmatch(told or "")
     if not known:
         return None
-    algorithm, value = known[1].lower(), known[2]
     found = ""
     for chunks in ways:
-        digester = hashlib.new(algorithm, usedforsecurity=False)
+        digester = Digester(told)
         for chunk in chunks:
             digester.update(chunk)
-        in_base32 = base64.b32encode(digester.digest()).decode().rstrip("=")
-        if value.lower() == digester.hexdigest() or value.upper().rstrip("=") == in_base32:
+        if digester.is_told():
             return None
-        found = found or f"{algorithm}:{in_base32 if algorithm == 'sha1' else digester.hexdigest()}"
+        found = found or digester.found()
     return found
+
+
+class Digester:
+    """Digests what it gets, by the algorithm of the digest that is ``told``; by none where it cannot be checked."""
+
+    def __init__(self, told: str | None) -> None:
+        known = _DIGEST.fullmatch(told or "")
+        self._name, self._told = (known[1].lower(), known[2]) if known else ("", "")
+        self._digest = hashlib.new(self._name, usedforsecurity=False) if known else None
+
+    def update(self, data: bytes) -> None:
+        if self._digest:
+            self._digest.update(data)
+
+    def is_told(self) -> bool:
+        """Whether what came so far has the digest."""
+        if not self._digest:
+            return False
+        return self._told.lower() == self._digest.hexdigest() or self._told.upper().rstrip("=") == self._in_base32()
+
+    def found(self) -> str:
+        """The digest of what came so far, as headers tell it."""
+        if not self._digest:
+            return ""
+        return f"{self._name}:{self._in_base32() if self._name == 'sha1' else self._digest.hexdigest()}"
+
+    def _in_base32(self) -> str:
+        return base64.b32encode(self._digest.digest()).decode().rstrip("=") if self._digest else ""
 
 
 def is_checked(told: str | None) -> bool:

@@ -1,7 +1,7 @@
 """The records of anybody's WARC file, one after the other, and what is broken between them.
 
 Written as it is because archives come cut, with wrong lengths, and as one big gzip member: after each of these the
-next whole record is looked for, where other readers stop.
+next whole record is looked for, where other readers stop; and what a page's author may have made is not taken for one.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from raw.warc_digests import is_checked, other_digest, pieces
+from raw.warc_doubt import BETWEEN, DOUBTFUL, HEADER_BYTES, Doubt, Ids
+from raw.warc_members import PROBE, Broken, Members, begins_record
 
 CHUNK = 1 << 16
 IN_MEMORY_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 18
-_GZIP = b"\x1f\x8b\x08"
 _WARC = b"WARC/"
-_GZIP_WBITS = 16 + zlib.MAX_WBITS
-# Enough of a gzip member to see how its content begins, file name in its header included.
-_PROBE = 1 << 12
 # Bytes that are read again after wrong lengths: far more than an honest writer's mistakes take.
 _MAX_BACK_BYTES = 1 << 30
 # Ex: WARC/1.1
@@ -33,6 +30,8 @@ _VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,2}\s*\r?\n")
 # Ex: WARC/1.0, WARC-Type: response
 _NEXT = re.compile(rb"WARC/\d{1,2}\.\d{1,2}\r?\n(?:WARC|Content)-[A-Za-z-]{1,40}[ \t]*:", re.IGNORECASE)
 _NEXT_AT_MOST = 64
+# Ex: WARC-Type: response
+_FIELD = re.compile(rb"(?:WARC|Content)-[A-Za-z-]{1,40}[ \t]*:", re.IGNORECASE)
 _LOOK_AHEAD = 16
 
 
@@ -58,11 +57,11 @@ class Record:
 
 
 class _Malformed(Exception):
-    """The bytes here are no header of a record."""
+    """The bytes here are no header of a record. ``headers``: what could be read of one all the same."""
 
-
-class _Broken(Exception):
-    """The gzip member cannot be unpacked any further."""
+    def __init__(self, found: str, headers: dict[str, str]) -> None:
+        super().__init__(found, headers)
+        self.found, self.headers = found, headers
 
 
 def records(stream: BinaryIO, gzipped: bool, spool: Path, limit: int) -> Iterator[Record | Damage]:
@@ -70,16 +69,17 @@ def records(stream: BinaryIO, gzipped: bool, spool: Path, limit: int) -> Iterato
 
     ``gzipped``: what the file's name says, where its first bytes do not.
     """
-    head = stream.read(_PROBE)
+    head = stream.read(PROBE)
     stream.seek(0)
-    if _begins_record(head) or (gzipped and not head.startswith(_WARC)):
-        yield from _of_members(_Members(stream), spool, limit)
+    ids = Ids()
+    if begins_record(head) or (gzipped and not head.startswith(_WARC)):
+        yield from _of_members(Members(stream), spool, limit, ids)
     else:
         window = _Window(lambda: stream.read(CHUNK), spool)
-        yield from _of_window(window, spool, limit, lambda at: (at, f"offset {at}"))
+        yield from _of_window(window, spool, limit, lambda at: (at, f"offset {at}"), ids)
 
 
-def _of_members(members: _Members, spool: Path, limit: int) -> Iterator[Record | Damage]:
+def _of_members(members: Members, spool: Path, limit: int, ids: Ids) -> Iterator[Record | Damage]:
     while (start := members.next()) is not None:
 
         def place(at: int, start: int = start) -> tuple[int, str]:
@@ -87,28 +87,31 @@ def _of_members(members: _Members, spool: Path, limit: int) -> Iterator[Record |
 
         window = _Window(members.pull, spool)
         try:
-            yield from _of_window(window, spool, limit, place)
-        except _Broken as broken:
-            found = members.find(start + 1)
+            yield from _of_window(window, spool, limit, place, ids)
+        except Broken as broken:
+            found = members.find_true(start + 1, ids, broken.cut)
             until = f"the next record is at offset {members.offset}" if found else "no record follows"
-            yield Damage(*place(window.record), f"{broken}; {until}")
+            if members.passed:
+                until += f", and what looks like a record in between{DOUBTFUL}"
+            yield Damage(*place(window.record), f"{broken.found}; {until}")
 
 
 def _of_window(
-    window: _Window, spool: Path, limit: int, place: Callable[[int], tuple[int, str]]
+    window: _Window, spool: Path, limit: int, place: Callable[[int], tuple[int, str]], ids: Ids
 ) -> Iterator[Record | Damage]:
-    """The records up to the end of the file, or of a gzip member. Raises _Broken."""
+    """The records up to the end of the file, or of a gzip member. Raises Broken."""
     while window.skip_newlines():
         at = window.record = window.position
         try:
             headers, length = _header(window)
-        except _Malformed as found:
-            yield Damage(*place(at), str(found))
-            window.find()
+        except _Malformed as malformed:
+            yield Damage(*place(at), malformed.found)
+            yield from _after(window, Doubt(ids, malformed.headers), place)
             continue
+        doubt = Doubt(ids, headers)
         if length > limit:
             yield Damage(*place(at), f"its Content-Length tells {length:,} bytes, over the limit of {limit:,}")
-            window.find()
+            yield from _after(window, doubt, place)
             continue
         with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(spool)) as block:
             size = window.copy(length, block)
@@ -121,9 +124,16 @@ def _of_window(
                 if window.went_back > _MAX_BACK_BYTES:
                     yield Damage(*place(window.position), "so many lengths were wrong that what follows was not read")
                     return
-                window.find()
+                yield from _after(window, doubt, place)
                 continue
+            ids.note(headers)
             yield Record(*place(at), headers, block)
+
+
+def _after(window: _Window, doubt: Doubt, place: Callable[[int], tuple[int, str]]) -> Iterator[Damage]:
+    """Go to the next record; what only looks like some is told."""
+    if (passed := window.find(doubt)) is not None:
+        yield Damage(*place(passed), f"what looks like a record here{DOUBTFUL}")
 
 
 def _is_verified(headers: dict[str, str], block: IO[bytes]) -> bool:
@@ -142,11 +152,13 @@ def _wrong_length(told: int, found: int, blank: bool) -> str:
 
 def _header(window: _Window) -> tuple[dict[str, str], int]:
     """The header's fields, and the length of the block. Raises _Malformed."""
-    first = window.line(_MAX_HEADER_BYTES)
-    if not _VERSION.fullmatch(first):
-        raise _Malformed("no WARC record begins here")
+    fault = ""
+    if not _VERSION.fullmatch(first := window.line(_MAX_HEADER_BYTES)):
+        fault = "no WARC record begins here"
+        if not _FIELD.match(window.ahead()):
+            raise _Malformed(fault, {})
     headers: dict[str, str] = {}
-    name, room = "", _MAX_HEADER_BYTES
+    name, room = "", _MAX_HEADER_BYTES - len(first)
     while line := window.line(room):
         room -= len(line)
         # A byte that is no UTF-8 becomes a lone surrogate, which no address may hold.
@@ -158,14 +170,16 @@ def _header(window: _Window) -> tuple[dict[str, str], int]:
             continue
         name, colon, value = text.partition(":")
         if not colon:
-            raise _Malformed("a line of its header has no colon")
+            fault = fault or "a line of its header has no colon"
         name = name.strip().lower()
         headers.setdefault(name, value.strip())
     else:
-        raise _Malformed("its header does not end")
+        raise _Malformed("its header does not end", {})
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit() and len(length) < 16) or "warc-type" not in headers:
-        raise _Malformed("its header lacks a WARC-Type or a Content-Length")
+        fault = fault or "its header lacks a WARC-Type or a Content-Length"
+    if fault:
+        raise _Malformed(fault, headers)
     return headers, int(length)
 
 
@@ -227,14 +241,42 @@ class _Window:
         self._again += [rest, again]
         self._buffer, self._at = b"", 0
 
-    def find(self) -> None:
-        """Go to the next record, or to the end. What a record that was none began with is behind us."""
-        while not (found := _NEXT.search(self._buffer, self._at)):
-            self._take(max(0, self._left() - _NEXT_AT_MOST))
-            if not self._more():
-                self._take(self._left())
-                return
-        self._take(found.start() - self._at)
+    def ahead(self) -> bytes:
+        """What follows, as far as a field's name may reach."""
+        while self._left() < _NEXT_AT_MOST and self._more():
+            pass
+        return self._buffer[self._at : self._at + _NEXT_AT_MOST]
+
+    def find(self, doubt: Doubt) -> int | None:
+        """Go to the next true record, or to the end. What a record that was none began with is behind us.
+
+        Returns where the first is that was passed over, because it only looks like one.
+        """
+        passed, start = None, 0
+        while True:
+            found = _NEXT.search(self._buffer, self._at + start)
+            if not found:
+                start = max(0, self._left() - _NEXT_AT_MOST)
+                self._pass(doubt, start - BETWEEN)
+                start = min(start, BETWEEN)
+                if not self._more():
+                    self._take(self._left())
+                    return passed
+                continue
+            ahead = found.start() - self._at
+            while self._left() < ahead + HEADER_BYTES and self._more():
+                pass
+            self._pass(doubt, ahead - BETWEEN)
+            ahead = min(ahead, BETWEEN)
+            if doubt.is_record(self._buffer[self._at + ahead : self._at + ahead + HEADER_BYTES]):
+                self._take(ahead)
+                return passed
+            passed = self.position + ahead if passed is None else passed
+            start = ahead + 1
+
+    def _pass(self, doubt: Doubt, size: int) -> None:
+        if size > 0:
+            doubt.pass_by(self._take(size))
 
     def _left(self) -> int:
         return len(self._buffer) - self._at
@@ -252,68 +294,3 @@ class _Window:
         chunk = chunk or self._pull()
         self._buffer, self._at = self._buffer[self._at :] + chunk, 0
         return bool(chunk)
-
-
-class _Members:
-    """The gzip members of a file. ``offset``: where the bytes begin that are still to be read."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._raw, self.offset = stream, b"", 0
-        self._inflater = zlib.decompressobj(_GZIP_WBITS)
-
-    def next(self) -> int | None:
-        """Go to the next member: its offset, None at the end of the file."""
-        if not self._raw:
-            self._fill()
-        if not self._raw.strip(b"\0"):
-            return None  # padding, as tapes have it
-        self._inflater = zlib.decompressobj(_GZIP_WBITS)
-        return self.offset
-
-    def pull(self) -> bytes:
-        """More of what the member holds; nothing at its end, which its checksum has confirmed. Raises _Broken."""
-        while not self._inflater.eof:
-            if not self._raw and not self._fill():
-                raise _Broken("the file ends inside this gzip member")
-            try:
-                unpacked = self._inflater.decompress(self._raw, CHUNK)
-            except zlib.error as error:
-                raise _Broken(f"its gzip data is damaged ({error})") from None
-            rest = self._inflater.unused_data or self._inflater.unconsumed_tail
-            self.offset += len(self._raw) - len(rest)
-            self._raw = rest
-            if unpacked:
-                return unpacked
-        return b""
-
-    def find(self, start: int) -> bool:
-        """Go to the next member that holds a record, at ``start`` or behind it."""
-        self._stream.seek(start)
-        self._raw, self.offset = b"", start
-        while self._fill():
-            at = -1
-            while (at := self._raw.find(_GZIP, at + 1)) >= 0:
-                while len(self._raw) - at < _PROBE and self._fill():
-                    pass
-                if _begins_record(self._raw[at : at + _PROBE]):
-                    self.offset += at
-                    self._raw = self._raw[at:]
-                    return True
-            kept = self._raw[-len(_GZIP) + 1 :]
-            self.offset += len(self._raw) - len(kept)
-            self._raw = kept
-        self.offset += len(self._raw)
-        self._raw = b""
-        return False
-
-    def _fill(self) -> bool:
-        chunk = self._stream.read(CHUNK)
-        self._raw += chunk
-        return bool(chunk)
-
-
-def _begins_record(data: bytes) -> bool:
-    try:
-        return zlib.decompressobj(_GZIP_WBITS).decompress(data, len(_WARC)) == _WARC
-    except zlib.error:
-        return False

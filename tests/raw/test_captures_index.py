@@ -57,3 +57,21 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(IndexUnreadable, match=r"r2\.parquet: .*Restore the file") as raised:
         read_captures(tmp_path)
     assert raised.value.path == index_file(tmp_path, "r2")
+
+
+def test_each_flipped_byte_of_a_page_is_told(tmp_path: Path) -> None:
+    """Law 11: the values of an index are under checksums; a damaged one is no other page."""
+    _write(tmp_path, "r1", [f"file:{n}" for n in range(20)])
+    file = index_file(tmp_path, "r1")
+    intact, before = file.read_bytes(), read_captures(tmp_path)
+    column = pq.ParquetFile(file).metadata.row_group(0).column(1)
+    told = 0
+    for place in range(column.dictionary_page_offset, column.dictionary_page_offset + column.total_compressed_size):
+        flipped = bytearray(intact)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        try:
+            assert read_captures(tmp_path).equals(before)
+        except IndexUnreadable:
+            told += 1
+    assert told > column.total_compressed_size / 2

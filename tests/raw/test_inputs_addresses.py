@@ -146,6 +146,32 @@ def test_an_input_is_shown_without_its_secrets() -> None:
     assert shown_input("s3://user:p%40ss:word@bucket/pages") == "s3://bucket/pages"
     assert shown_input("https://host/a.warc.gz?X-Amz-Signature=secret") == "https://host/a.warc.gz"
     assert shown_input("/data/me@home?/pages") == "/data/me@home?/pages"
+    assert shown_input("s3://bucket/me@home?/pages") == "s3://bucket/me@home?/pages"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "simplecache::memory://user:s3cret@bucket/none.jsonl",
+        "zip://a.jsonl::memory://user:s3cret@bucket/none.zip",
+        "unknown::protocol://user:s3cret@bucket/none.jsonl",
+        "unknown+::::memory://user:s3cret@bucket/none.jsonl",
+        "memory://bucket/none.jsonl?sv=1&sig=as3cret",
+        "simplecache::memory://bucket/none.jsonl?sig=as3cret",
+        "file://user:s3cret@bucket/none.jsonl",
+        "ftp://user:pass/s3cret@127.0.0.1:port/none.jsonl",
+    ],
+)
+def test_law_10_no_form_of_an_address_shows_its_secrets(address: str) -> None:
+    with pytest.raises(UnusableInput) as raised:
+        check_input(address)
+    assert "s3cret" not in str(raised.value) + shown_input(address)
+    assert "none." in raised.value.path
+
+
+def test_pages_are_not_fetched_through_a_cache_either() -> None:
+    with pytest.raises(UnusableInput, match="cptflow crawl"):
+        check_input("simplecache::http://127.0.0.1:1/page")
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -78,9 +78,11 @@ def test_warc_with_a_wrong_length(tmp_path: Path, suffix: str, records: list[byt
     spoiled = [*records[:2], records[2].replace(LENGTH, b"Content-Length: " + wrong), *records[3:]]
     file = warc(tmp_path / f"a{suffix}", spoiled)
     report = landed(tmp_path / "home", file)
-    assert kept(tmp_path / "home") == [0, 1, 3, 4, 5]
+    # Where no digest tells where the page ends, what follows may be its text (law 10).
+    doubtful = suffix == ".warc" and records is BARE
+    assert kept(tmp_path / "home") == ([0, 1] if doubtful else [0, 1, 3, 4, 5])
     parts = [gzip.compress(part, mtime=0) for part in spoiled] if suffix == ".warc.gz" else spoiled
-    assert named(report, file)[0] == offsets(parts)[2]
+    assert named(report, file) == [offsets(parts)[2], *([offsets(parts)[3]] if doubtful else [])]
 
 
 @pytest.mark.parametrize("records", [RECORDS, BARE])
@@ -99,8 +101,8 @@ def test_warc_with_a_damaged_end_of_a_record(tmp_path: Path, records: list[bytes
 def test_warc_with_a_damaged_beginning_of_a_record(tmp_path: Path, records: list[bytes]) -> None:
     file = warc(tmp_path / "a.warc", [*records[:2], b"X" + records[2][1:], *records[3:]])
     report = landed(tmp_path / "home", file)
-    assert kept(tmp_path / "home") == ([0, 1, 3, 4, 5] if records is RECORDS else [0, 3, 4, 5])
-    assert set(named(report, file)) <= {*offsets(records)[1:3]}
+    assert kept(tmp_path / "home") == ([0, 1, 3, 4, 5] if records is RECORDS else [0])
+    assert set(named(report, file)) <= {*offsets(records)[1:4]}
 
 
 def test_warc_in_one_gzip_member_with_a_wrong_length(tmp_path: Path) -> None:
@@ -350,9 +352,13 @@ def test_damage_stops_nothing_and_is_named(name: str, damage: tuple[str, float, 
         parts = lines(pages) if "json" in name else [response(page) for page in pages]
         parts = [gzip.compress(part, mtime=0) for part in parts] if name.endswith(".gz") else parts
         places = list(zip(pages, offsets(parts), parts, strict=True))
+        # What follows a damaged record may be text of its page.
+        doubtful = [p.where or 0 for p in report.problems if "may be text of the page before it" in p.message]
+        assert not doubtful or name == "pages.warc"
         # A JSON line that lost its newline runs into the next.
         whole = [page for page, at, part in places if at + len(part) <= start or at >= end + ("json" in name)]
-        assert all(held.get(page.url) == page.body for page in whole)
+        ends = [len(data), *doubtful]
+        assert all(held.get(page.url) == page.body for page, at, _ in places if page in whole and at < min(ends))
         named = len(whole) == len(pages) or (damage[0] == "cut" and start in offsets(parts)) or report.problems
     else:
         named = len(held) == len(pages) or report.problems

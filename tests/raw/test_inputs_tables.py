@@ -54,6 +54,101 @@ def test_jsonl_fields(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_html_beside_a_text_is_not_the_page(tmp_path: Path, empty: str | None) -> None:
+    told = {"url": URL + "1", "html": empty, "text": "Synthetic text", "fetched_at": MOMENT.isoformat()}
+    pq.write_table(pa.table({name: [value] for name, value in told.items()}), tmp_path / "a.parquet")
+    for file in (write_lines(tmp_path / "a.jsonl", told), tmp_path / "a.parquet"):
+        home = tmp_path / f"home-{file.suffix}"
+        assert landed(home, file).problems == ()
+        assert payloads(home) == {URL + "1": b"Synthetic text"}
+        assert rows(home, "media_type") == [("text/plain",)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "manifest.jsonl"])
+@pytest.mark.parametrize(("body", "lands"), [("", True), ("Synthetic old", True), ("Synthetic other", False)])
+def test_a_304_confirms_the_latest_answer_before_it(tmp_path: Path, name: str, body: str, lands: bool) -> None:
+    """It comes without a page, or with that one."""
+    fetches = [("Synthetic old", 200, 1), ("Synthetic newest", 200, 3), (body, 304, 2)]
+    columns = {
+        "url": [URL + "1"] * 3,
+        "html": [text for text, _, _ in fetches],
+        "fetched_at": [f"2026-0{month}-01T00:00:00+00:00" for _, _, month in fetches],
+        "status": [status for _, status, _ in fetches],
+        "file": ["0.html", "1.html", "2.html"],
+    }
+    file = tmp_path / "pages" / name
+    file.parent.mkdir()
+    if name == "a.parquet":
+        pq.write_table(pa.table(columns), file)
+    else:
+        write_lines(file, *(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)))
+    if name == "manifest.jsonl":
+        for number, (text, _, _) in enumerate(fetches):
+            write_page(file.parent / f"{number}.html", text.encode())
+    report = landed(tmp_path / "home", file.parent)
+    assert (report.landed, report.revisits, len(report.problems)) == (2, lands, not lands)
+    if lands:
+        [old] = {digest for digest, status, month in _digests(tmp_path / "home") if (status, month) == (200, 1)}
+        assert {digest for digest, status, _ in _digests(tmp_path / "home") if status == 304} == {old}
+    else:
+        assert "304 Not Modified, which comes without a page, and it has one" in report.problems[0].message
+        assert report.problems[0].where == 3
+
+
+def _digests(home: Path) -> list[tuple[str, int, int]]:
+    found = read_captures(home, ["digest", "status", "fetched_at"]).to_pylist()
+    return [(row["digest"], row["status"], row["fetched_at"].month) for row in found]
+
+
+def test_a_304_without_a_page_before_it_is_named(tmp_path: Path) -> None:
+    early = {"url": URL + "1", "status": 304, "fetched_at": "2026-01-01T00:00:00Z"}
+    late = {"url": URL + "1", "html": "<html>", "fetched_at": "2026-02-01T00:00:00Z"}
+    report = landed(tmp_path / "home", write_lines(tmp_path / "a.jsonl", late, early))
+    assert [problem.where for problem in report.problems] == [2]
+    assert "no page of this address is held from before" in report.problems[0].message
+
+
+def test_law_10_a_small_parquet_file_of_large_bodies_takes_the_memory_of_one(tmp_path: Path) -> None:
+    """Each cell on its own, whether it stands there again and again or once in a dictionary."""
+    cell, count = "Synthetic " * 200_000, 24
+    (tmp_path / "raw").mkdir()
+    urls = [f"{URL}{n}" for n in range(count)]
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([cell]))
+    for name, column, by_dictionary in (
+        ("shared", shared, True),
+        ("repeated", pa.array([cell] * count), True),
+        ("different", pa.array([f"{n}{cell}" for n in range(count)]), False),
+    ):
+        file = tmp_path / f"{name}.parquet"
+        table = pa.table({"url": urls, "html": column, "fetched_at": [MOMENT] * count})
+        pq.write_table(table, file, use_dictionary=by_dictionary, compression="zstd", write_batch_size=1)
+        assert file.stat().st_size < len(cell) // 10
+        del table
+        assert _peak(file, count) < 12 * len(cell)
+
+
+def test_law_10_a_row_group_that_unpacks_to_far_more_than_it_is_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raw.parquet_input.MAX_PAGE_BYTES", 1 << 20)
+    bodies = ["Synthetic one", "a" * (1 << 21), "Synthetic three"]
+    table = pa.table({"url": [f"{URL}{n}" for n in range(3)], "html": bodies, "fetched_at": [MOMENT] * 3})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1, compression="zstd")
+    report = landed(tmp_path / "home", tmp_path / "a.parquet")
+    assert [*payloads(tmp_path / "home").values()] == [b"Synthetic one", b"Synthetic three"]
+    assert [problem.where for problem in report.problems] == [2]
+    assert "column html unpacks from" in report.problems[0].message
+
+
+def test_law_10_column_names_are_escaped(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"\x1b[2Jsynthetic\n": ["x"], "a" * 5000: ["x"]}), tmp_path / "a.parquet")
+    [problem] = landed(tmp_path / "home", tmp_path / "a.parquet").problems
+    assert "it has \\x1b[2Jsynthetic\\n, aaa" in problem.message
+    assert problem.message.isprintable()
+    assert len(problem.message) < 500
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int8(), pa.string())])
 @pytest.mark.parametrize("column", ["html", "text"])
 def test_parquet_bodies_of_any_type(tmp_path: Path, kind: pa.DataType, column: str) -> None:

@@ -130,7 +130,16 @@ def test_what_is_no_page_is_passed_over(tmp_path: Path) -> None:
         record("synthetic", http, b"of a kind that nobody knows"),
     ]
     report = landed(tmp_path / "home", warc(tmp_path / "a.warc.gz", passed))
-    assert (report.problems, report.landed, report.revisits) == ((), 0, 0)
+    assert (report.landed, report.revisits) == (0, 0)
+    told = {"another media type": 6, "redirect": 6, "robots.txt, or no address of a page": 4}
+    assert report.passed_over == told
+    # That is no success without a word.
+    assert [problem.message for problem in report.problems] == [
+        "holds no page: 16 records were passed over (another media type: 6, redirect: 6, robots.txt, or no address of "
+        "a page: 4)"
+    ]
+    both = landed(tmp_path / "both", warc(tmp_path / "b.warc.gz", [*passed, response(Made(URL + "1", BODY))]))
+    assert (both.problems, both.landed, both.passed_over) == ((), 1, told)
 
 
 def test_extracts_are_told_from_pages(tmp_path: Path) -> None:
@@ -381,3 +390,27 @@ def test_a_large_page_passes_through_files(tmp_path: Path) -> None:
     file = warc(tmp_path / "a.warc.gz", [response(page), revisit(URL + "2", FEBRUARY, page.url, page.fetched_at)])
     assert landed(tmp_path / "home", file).problems == ()
     assert payloads(tmp_path / "home") == {page.url: page.body, URL + "2": page.body}
+
+
+def test_a_body_shorter_than_its_http_length_lands_with_a_word(tmp_path: Path) -> None:
+    """Not one that is longer: archives unpack bodies, and leave the length."""
+    short = record("response", URL + "1", answer(BODY, Content_Length=str(len(BODY) + 5000)))
+    fine = [
+        record("response", URL + "2", answer(BODY, Content_Length="7")),
+        record("response", URL + "3", answer(BODY, Content_Length=str(len(BODY)))),
+        record("response", URL + "4", answer(gzip.compress(BODY), Content_Length="5000", Content_Encoding="gzip")),
+        record("response", URL + "5", answer(BODY, Content_Length="no number")),
+    ]
+    report = landed(tmp_path / "home", warc(tmp_path / "a.warc.gz", [short, *fine]))
+    assert payloads(tmp_path / "home") == {f"{URL}{n}": BODY for n in range(1, 6)}
+    assert [problem.where for problem in report.problems] == [0]
+    assert f"may be cut: its HTTP Content-Length tells {len(BODY) + 5000:,} bytes" in report.problems[0].message
+
+
+@pytest.mark.parametrize("address", ["https://example.com/\x1b[31mred", "https://example.com/\udcff", "none"])
+def test_law_10_what_a_revisit_refers_to_is_checked(tmp_path: Path, address: str) -> None:
+    revisit = record("revisit", URL + "1", b"", WARC_Refers_To_Target_URI="@", Content_Type=None)
+    spoiled = revisit.replace(b"@", address.encode("utf-8", "surrogateescape"))
+    report = landed(tmp_path / "home", warc(tmp_path / "a.warc.gz", [spoiled]))
+    assert [problem.message.isprintable() for problem in report.problems] == [True]
+    assert "WARC-Refers-To-Target-URI must be an absolute URL" in report.problems[0].message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from raw.captures import Capture, read_captures
 from raw.errors import NothingToExport, TargetUnusable
 from raw.export import Chosen, export
+from raw.verify import verify
 from raw.warc import WarcFile
 from tests.raw.landing_zone import URL, landed, payloads, scraped, tree, write_manifest, write_page
 
@@ -27,13 +29,14 @@ PLACE = ("run_id", "file", "offset", "length")
 FORMS = ("again", "again.warc.gz")
 
 
-def crawled(folder: Path, *fetches: tuple[str, int, int | None, str | None]) -> Path:
-    """A folder of fetches: (code, day of January 2026, status, text; None for a 304 without bytes)."""
+def crawled(folder: Path, *fetches: tuple[str, int, int | None, str | None, dict[str, str]]) -> Path:
+    """A folder of fetches: (code or address, day of January 2026, status, text; None for a 304 without bytes, more)."""
     lines = []
-    for number, (code, day, status, text) in enumerate(fetches):
+    for number, (code, day, status, text, more) in enumerate(fetches):
         file = write_page(folder / f"{number:04}.html", (text or "").encode()).name
         date = (JANUARY + timedelta(days=day - 1)).isoformat()
-        lines.append({"file": file, "url": URL + code, "fetched_at": date} | ({"status": status} if status else {}))
+        url = code if ":" in code else URL + code
+        lines.append({"file": file, "url": url, "fetched_at": date} | ({"status": status} if status else {}) | more)
     write_manifest(folder, *lines)
     return folder
 
@@ -52,9 +55,11 @@ def facts(home: Path) -> list[tuple[object, ...]]:
 def home(tmp_path: Path) -> Path:
     """Three weekly crawls of two pages and a folder of local ones: new bytes, the same again, and a 304."""
     home = tmp_path / "home"
-    first = crawled(tmp_path / "1", ("1001T", 1, 200, "Synthetic one"), ("1002T", 1, 200, "Synthetic two"))
-    second = crawled(tmp_path / "2", ("1001T", 8, 200, "Synthetic one"), ("1002T", 8, 200, "Synthetic new two"))
-    third = crawled(tmp_path / "3", ("1001T", 15, 304, None), ("1002T", 15, 304, None), ("1003T", 15, 404, ""))
+    first = crawled(tmp_path / "1", ("1001T", 1, 200, "Synthetic one", {}), ("1002T", 1, 200, "Synthetic two", {}))
+    second = crawled(tmp_path / "2", ("1001T", 8, 200, "Synthetic one", {}), ("1002T", 8, 200, "Synthetic new two", {}))
+    third = crawled(
+        tmp_path / "3", ("1001T", 15, 304, None, {}), ("1002T", 15, 304, None, {}), ("1003T", 15, 404, "", {})
+    )
     for run_id, pages in zip(RUNS, (first, second, third, scraped(tmp_path / "4")), strict=False):
         assert landed(home, pages, run_id=run_id).problems == ()
     return home
@@ -74,28 +79,54 @@ def test_an_export_lands_as_the_same_captures(home: Path, tmp_path: Path, form: 
     assert not [*tmp_path.glob("*.partial")]
 
 
-Fetch = st.tuples(
-    st.sampled_from(["1001T", "1001T#code=1001T", "1002T"]),
-    st.integers(1, 20),
-    st.sampled_from([None, 200, 304, 404]),
-    st.sampled_from(["", "Synthetic one", "Synthetic two", "Synthetic three"]),
+ADDRESSES = ("1001T", "1001T#code=1001T", "1002T", "urn:synthetic:page", "file:a/b.html", f"{URL[:-10]}/robots.txt")
+Told = st.fixed_dictionaries(
+    {},
+    optional={
+        "requested_url": st.sampled_from([URL + "old", "https://example.com/\u00fc?q=1"]),
+        "etag": st.sampled_from(['W/"7"', '"a%20b"', "a b"]),
+        "last_modified": st.just("Thu, 01 Jan 2026 00:00:00 GMT"),
+        "media_type": st.sampled_from(["text/html", "text/plain", "application/xhtml+xml", "application/json"]),
+    },
 )
+Fetch = st.tuples(
+    st.sampled_from(ADDRESSES),
+    st.integers(1, 20),
+    st.sampled_from([None, 199, 200, 206, 301, 304, 404]),
+    st.sampled_from(["", "Synthetic one", "Synthetic two", "Synthetic three"]),
+    Told,
+)
+ASKED = {"requested_url": URL + "old", "etag": 'W/"7"', "last_modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
 @pytest.mark.parametrize("form", FORMS)
 @given(runs=st.lists(st.lists(Fetch, min_size=1, max_size=6), min_size=1, max_size=3))
-@example(runs=[[("1001T", 1, 200, "A")], [("1001T", 2, 304, "")], [("1001T", 3, 200, "B")], [("1001T", 4, 304, "")]])
-@example(runs=[[("1001T", 1, 200, "A"), ("1001T", 2, 304, ""), ("1001T", 3, 200, "B")], [("1001T", 5, 200, "A")]])
-@example(runs=[[("1001T", 5, 200, "A")], [("1001T", 2, 200, "B")], [("1001T", 7, 304, ""), ("1001T", 8, 200, "B")]])
-@example(runs=[[("1002T", 2, None, "A"), ("1002T", 2, None, ""), ("1002T", 1, None, "A")]])  # two of one moment
-def test_law_2_any_small_home_comes_back(form: str, runs: list[list[tuple[str, int, int | None, str]]]) -> None:
-    """Bytes that change and go back, fetched in any order, confirmed by a 304 in between."""
+@example(
+    runs=[
+        [("1001T", 1, 200, "A", {})],
+        [("1001T", 2, 304, "", ASKED)],
+        [("1001T", 3, 200, "B", {})],
+        [("1001T", 4, 304, "", {})],
+    ]
+)
+@example(runs=[[("1001T", 1, 200, "A", {}), ("1001T", 2, 304, "", {}), ("1001T", 3, 200, "B", {})],
+               [("1001T", 5, 200, "A", {})]])  # fmt: skip
+@example(runs=[[("1001T", 5, 200, "A", {})], [("1001T", 2, 200, "B", {})],
+               [("1001T", 7, 304, "", {}), ("1001T", 8, 200, "B", {})]])  # fmt: skip
+@example(runs=[[("1002T", 2, None, "A", {}), ("1002T", 2, None, "", {}), ("1002T", 1, None, "A", {})]])  # one moment
+@example(runs=[[(url, 1, status, "A", ASKED) for url in ADDRESSES for status in (None, 199, 206, 301, 404)]])
+def test_law_2_any_small_home_comes_back(
+    form: str, runs: list[list[tuple[str, int, int | None, str, dict[str, str]]]]
+) -> None:
+    """Bytes that change and go back, fetched in any order, confirmed by a 304 in between; whatever is known of them,
+    and whatever a WARC of anybody else's would be searched for pages without."""
     with tempfile.TemporaryDirectory() as place, patch("os.fsync"):  # no power is lost here; it takes most of the time
         home, again = Path(place, "home"), Path(place, "second home")
         for number, fetches in enumerate(runs):
             landed(home, crawled(Path(place, f"in{number}"), *fetches), run_id=RUNS[number])
         if not read_captures(home).num_rows:  # nothing but a 304 of a page that is not held
             return
+        assert verify(home).faults == []
         assert export(home, Path(place, form)).problems == []
         assert landed(again, Path(place, form)).problems == ()
         assert rows(again) == rows(home)
@@ -133,6 +164,27 @@ def test_a_folder_has_one_file_for_each_page_and_a_line_for_each_capture(home: P
         ("1003T", "2026-01-15", 404),
     ]
     assert lines[0]["file"] == lines[2]["file"] == lines[4]["file"]
+
+
+def test_a_folder_tells_what_a_page_cannot_say_of_itself(tmp_path: Path) -> None:
+    landed(tmp_path / "home", crawled(tmp_path / "in", ("1001T", 1, 200, "Synthetic one", ASKED)))
+    export(tmp_path / "home", tmp_path / "out")
+    [line] = map(json.loads, (tmp_path / "out/manifest.jsonl").read_text("utf-8").splitlines())
+    assert {name: line[name] for name in ASKED} == ASKED
+    assert "media_type" not in line
+
+
+def test_what_stands_behind_our_own_file_is_read_as_anybodys(tmp_path: Path) -> None:
+    """Files that were put together: pictures and robots.txt of another crawler are no pages."""
+    landed(tmp_path / "home", crawled(tmp_path / "in", ("1001T", 1, 301, "Synthetic moved", {})))
+    export(tmp_path / "home", tmp_path / "ours.warc.gz")
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\nSynthetic picture"
+    head = "WARC/1.0\r\nWARC-Type: {}\r\nWARC-Target-URI: https://example.com/a\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+    picture = (head + "Content-Length: {}\r\n\r\n").format("response", len(block)).encode() + block + b"\r\n\r\n"
+    for name, more in (("both", gzip.compress(picture)), ("alone", b"")):
+        (tmp_path / f"{name}.warc.gz").write_bytes((tmp_path / "ours.warc.gz").read_bytes() + more)
+        assert landed(tmp_path / name, tmp_path / f"{name}.warc.gz").problems == ()
+        assert rows(tmp_path / name) == rows(tmp_path / "home")
 
 
 def test_names_of_files_owe_nothing_to_addresses(tmp_path: Path) -> None:
@@ -176,8 +228,9 @@ def test_what_a_304_confirms_comes_along(home: Path, tmp_path: Path, form: str) 
 def test_revisits_whose_run_sorts_before_that_of_their_original(tmp_path: Path, form: str) -> None:
     """A long crawl has an early name, and may confirm what a run landed that began later."""
     home = tmp_path / "home"
-    landed(home, crawled(tmp_path / "1", ("1001T", 1, 200, "Synthetic one")), run_id=RUNS[5])
-    landed(home, crawled(tmp_path / "2", ("1001T", 2, 304, None), ("1001T", 3, 200, "Synthetic one")), run_id=RUNS[1])
+    landed(home, crawled(tmp_path / "1", ("1001T", 1, 200, "Synthetic one", {})), run_id=RUNS[5])
+    later = crawled(tmp_path / "2", ("1001T", 2, 304, None, {}), ("1001T", 3, 200, "Synthetic one", {}))
+    landed(home, later, run_id=RUNS[1])
     assert export(home, tmp_path / form).problems == []
     assert landed(tmp_path / "second", tmp_path / form).problems == ()
     assert rows(tmp_path / "second") == rows(home)

@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
     write_page(pages / "old.html", b"Synthetic old")
     write_page(pages / "new.html", b"Synthetic newer")
     write_page(pages / "local.txt", b"Synthetic local", "2026-01-31T12:00:00Z")
-    fetched = (("old.html", "2026-01-05T23:59:59.999999Z", 200), ("old.html", "2026-01-06T01:00:00+02:00", 304))
+    fetched = (("old.html", "2026-01-05T00:00:00Z", 200), ("old.html", "2026-01-06T01:59:59.999999+02:00", 304))
     write_manifest(pages, *({"file": f, "url": URL + "1", "fetched_at": d, "status": s} for f, d, s in fetched))
     (pages / "new.html").rename(tmp_path / "new.html")
     landed(tmp_path / "home", pages, run_id=FIRST)

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import random
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from raw import verify as verifying
 from raw.captures import read_captures
+from raw.errors import IndexUnreadable
 from raw.lock import zone_lock
 from raw.verify import Fault, verify
 from tests.raw.landing_zone import PAGES, URL, landed, scraped, tree, write_manifest, write_page
@@ -156,14 +157,128 @@ def test_an_index_row_with_a_wrong_offset_is_told_and_its_record_is_in_no_index(
         ("payload_bytes", 1),
         ("length", 1),
         ("record_type", "resource"),
+        ("media_type", "text/plain"),
+        ("etag", '"8"'),
+        ("etag", None),
+        ("last_modified", "Thu, 01 Jan 2026 00:00:01 GMT"),
+        ("requested_url", URL + "0009T"),
+        ("requested_url", None),
+        ("source", "local"),
+        ("run_id", SECOND),
     ],
 )
-def test_an_index_row_that_is_not_of_its_record_is_told(home: Path, column: str, value: object) -> None:
+def test_an_index_row_that_is_not_of_its_record_is_told(tmp_path: Path, column: str, value: object) -> None:
+    pages = write_page(tmp_path / "in/1.html", b"Synthetic page").parent
+    write_manifest(
+        pages,
+        {
+            "file": "1.html",
+            "url": URL + "0001T",
+            "fetched_at": "2026-01-05T10:00:00Z",
+            "status": 200,
+            "requested_url": URL + "old",
+            "etag": '"7"',
+            "last_modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+        },
+    )
+    home = tmp_path / "home"
+    landed(home, pages, run_id=FIRST)
     row = row_at(home, 0, SITE)
     rewrite_index(home, lambda r: r | {column: value} if r["url"] == row["url"] else r)
     [fault, *_] = verify(home).faults
     assert (fault.kind, fault.file, fault.offset) == ("misindexed", SITE, row["offset"])
     assert f"{column} is {row[column]}, the index says {value}" in fault.found
+
+
+@pytest.mark.parametrize(("column", "value"), [("status", 404), ("etag", '"8"'), ("last_modified", "Synthetic")])
+def test_what_is_known_of_a_page_without_http_is_compared_too(tmp_path: Path, column: str, value: object) -> None:
+    pages = write_page(tmp_path / "in/1.html", b"Synthetic page").parent
+    write_manifest(pages, {"file": "1.html", "url": "urn:x", "status": 200, "etag": '"7"', "last_modified": "x"})
+    landed(tmp_path / "home", pages, run_id=FIRST)
+    assert verify(tmp_path / "home").faults == []
+    rewrite_index(tmp_path / "home", lambda row: row | {column: value})
+    [fault] = verify(tmp_path / "home").faults
+    assert (fault.kind, fault.file) == ("misindexed", LOCAL)
+
+
+def test_an_index_of_an_earlier_version_is_clean(home: Path) -> None:
+    """Without checksums of its pages, and without the columns that came later."""
+    for index in (home / "raw/captures").glob("*.parquet"):
+        table = pq.read_table(index).drop_columns(["requested_url", "etag", "last_modified"])
+        pq.write_table(table, index, write_page_checksum=False)
+    assert verify(home).faults == []
+    assert read_captures(home).num_rows == 8
+
+
+def test_each_flipped_byte_of_an_index_is_told_or_changes_nothing(home: Path) -> None:
+    """Law 2: an index is written once. What verify finds clean is what a run reads."""
+    before = read_captures(home)
+    for place in _flips(home / INDEX, 40):
+        report = verify(home)
+        try:
+            same = read_captures(home).equals(before)
+        except IndexUnreadable:
+            same = False
+        assert same or report.faults, place
+
+
+def test_damage_of_an_index_without_checksums_fails_no_verification(home: Path) -> None:
+    rewrite_index(home, dict)
+    for place in _flips(home / INDEX, 40):
+        assert verify(home).files == 3, place
+
+
+def _flips(file: Path, count: int) -> Iterator[int]:
+    """Have one byte of the file flipped, then another."""
+    intact, chance = file.read_bytes(), random.Random(11)
+    for place in chance.sample(range(len(intact)), count):
+        flipped = bytearray(intact)
+        flipped[place] ^= 1 << chance.randrange(8)
+        file.write_bytes(flipped)
+        yield place
+
+
+@pytest.mark.parametrize("column", ["url", "offset", "media_type", "record_type", "source", "fetched_at"])
+def test_an_index_that_a_run_cannot_read_is_told(home: Path, column: str) -> None:
+    """Nulls where none may be: read_captures refuses them, and so does verify."""
+    table = pq.read_table(home / INDEX)
+    at = table.column_names.index(column)
+    field = table.schema.field(column).with_nullable(True)
+    table = table.set_column(at, field, pa.nulls(table.num_rows, field.type))
+    pq.write_table(table, home / INDEX)
+    with pytest.raises(IndexUnreadable) as raised:
+        read_captures(home)
+    assert raised.value.path == home / INDEX
+    faults = verify(home).faults
+    assert places(faults)[0] == ("index_unreadable", INDEX, None)
+    assert repr(column) in faults[0].found
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "found"),
+    [
+        ("fetched_at", 1 << 62, "cannot be read"),
+        ("file", "../outside.warc.gz", "names '../outside.warc.gz', which is no WARC file of a home"),
+        ("file", "raw/warc/a\0/b.warc.gz", "is no WARC file of a home"),
+        ("url", b"\xff\xfe", "UTF8"),
+    ],
+)
+def test_an_index_of_nonsense_is_told(home: Path, column: str, value: object, found: str) -> None:
+    table = pq.read_table(home / INDEX)
+    field = table.schema.field(column)
+    kind = pa.int64() if isinstance(value, int) else pa.binary() if isinstance(value, bytes) else pa.string()
+    values = pa.array([value] * table.num_rows, kind)
+    values = values.cast(field.type) if kind == pa.int64() else values.view(field.type)
+    pq.write_table(table.set_column(table.column_names.index(column), field, values), home / INDEX)
+    fault = verify(home).faults[0]
+    assert fault[:3] == (INDEX, None, "index_unreadable")
+    assert found in fault.found
+
+
+def test_a_column_of_another_name_is_told(home: Path) -> None:
+    table = pq.read_table(home / INDEX)
+    pq.write_table(table.rename_columns([*table.column_names[:-1], "last_modifier"]), home / INDEX)
+    assert "'last_modifier'" in verify(home).faults[0].found
 
 
 def test_records_that_no_index_names_are_told_once_a_file(home: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from raw import landing
 from raw.captures import CAPTURES_SCHEMA, read_captures
 from raw.errors import PayloadTooLarge, RunExists, UnusableInput
-from raw.landing import LandReport, land
+from raw.landing import PROBLEMS_KEPT, LandReport, land
+from raw.pages import Problem
 from raw.warc import read_payload
 from tests.raw.landing_zone import (
     PAGES,
@@ -440,3 +441,18 @@ def test_a_large_page_costs_no_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 5 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_law_10_the_first_problems_are_kept_and_the_others_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n" * (PROBLEMS_KEPT + 500))
+    report = landed(tmp_path / "home", tmp_path / "a.jsonl")
+    assert [problem.where for problem in report.problems] == [*range(1, PROBLEMS_KEPT + 1)]
+    assert report.problems_not_kept == 500
+
+
+def test_law_10_a_problem_is_safe_in_a_log_whatever_it_quotes() -> None:
+    problem = Problem("\x1b[2Ja\udcff", 7, "quotes \u202e\n" + "a" * 1_000_000)
+    assert (problem.file, problem.where) == ("\\x1b[2Ja\\udcff", 7)
+    assert problem.message.startswith("quotes \\u202e\\na")
+    assert len(problem.message) < 3000
+    assert problem == Problem(*problem)

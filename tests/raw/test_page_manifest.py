@@ -35,6 +35,10 @@ def _pages(folder: Path, *names: str) -> Path:
         ({"file": "bad.html", "fetched_at": "0001-01-01T00:00:00+05:00"}, "'fetched_at' must be an ISO 8601"),
         ({"file": "bad.html", "status": "200"}, "'status' must be an HTTP status such as 200, and is '200'"),
         ({"file": "bad.html", "status": True}, "'status' must be an HTTP status"),
+        ({"file": "bad.html", "requested_url": "no url"}, "'requested_url' must be an absolute URL"),
+        ({"file": "bad.html", "etag": '"7"\r\nX: y'}, "'etag' must be an HTTP header's value"),
+        ({"file": "bad.html", "last_modified": 7}, "'last_modified' must be an HTTP header's value"),
+        ({"file": "bad.html", "media_type": "html"}, "'media_type' must be one such as text/html, and is 'html'"),
         ({"file": "bad.html", "status": 2_000_000_000_000}, "'status' must be an HTTP status"),
         ({"file": "bad.html", "url": "codes/0001T"}, "'url' must be an absolute URL"),
         ({"file": "bad.html", "url": "https://example.com/a\r\nWARC-Type: response"}, "'url' must be an absolute URL"),
@@ -118,6 +122,20 @@ def test_a_line_that_names_nothing_leaves_out_the_pages_that_no_line_names(tmp_p
     assert "line 2" in messages(report)["other.html", None]
     write_manifest(pages, GOOD, {"file": "sub/other.html", "url": URL + "0002T"})
     assert landed(tmp_path / "home", pages, run_id="20260302T120000Z-0002").landed == 1
+
+
+def test_a_line_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
+    pages = _pages(tmp_path / "pages", "a.html", "b.html")
+    told = {"requested_url": URL + "old", "etag": '"7"', "last_modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    nothing = {"requested_url": URL + "b", "etag": "", "last_modified": "", "media_type": ""}
+    write_manifest(
+        pages,
+        {"file": "a.html", "url": URL + "a", **told, "media_type": "Application/XHTML+xml; charset=utf-8"},
+        {"file": "b.html", "url": URL + "b", **nothing},
+    )
+    assert landed(tmp_path / "home", pages).problems == ()
+    rows = read_captures(tmp_path / "home").select([*told, "media_type"]).to_pylist()
+    assert rows == [told | {"media_type": "application/xhtml+xml"}, dict.fromkeys(told) | {"media_type": "text/html"}]
 
 
 def test_a_line_may_leave_anything_but_the_file_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import pickle
 import random
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -183,6 +184,26 @@ def test_revisits_refer_to_the_capture_that_holds_the_bytes(home: Path) -> None:
     assert records[0].http_headers.get_statuscode() == "200"
     with pytest.raises(RecordCorrupt, match="a revisit record, which holds no payload"):
         read_payload(home, rows[0]["file"], rows[0]["offset"], NO_LIMIT)
+
+
+def test_what_has_no_place_in_warc_or_http_is_in_headers_of_our_own(tmp_path: Path) -> None:
+    """Where it is known, and nowhere else; other tools read past it."""
+    page = b"Synthetic page"
+    told = {"requested_url": "https://example.com/\u00fc", "etag": '"7"', "last_modified": "x\r\ny"}
+    warc = WarcFile(tmp_path / "x.warc.gz", "x.warc.gz")
+    for url, more in ((URL + "1", told), ("urn:x", told), (URL + "2", {}), ("urn:y", {})):
+        status = 200 if more or url.startswith("http") else None
+        warc.append(replace(_capture(page, url, status), **more), BytesIO(page))
+    warc.close()
+    with (tmp_path / "x.warc.gz").open("rb") as stream:
+        found = [
+            {name[7:]: value for name, value in record.rec_headers.headers if name.startswith("WARC-X-")}
+            for record in ArchiveIterator(stream, check_digests="raise")
+        ]
+    requested = {"Requested-URI": "https://example.com/\u00fc"}
+    urn = requested | {"Status": "200", "ETag": '"7"', "Last-Modified": "x%0D%0Ay"}
+    assert found == [{}, requested, urn, {}, {}]
+    assert [payload for *_, payload in _read_by_fastwarc(tmp_path / "x.warc.gz")] == [page] * 4
 
 
 def test_each_file_begins_with_warcinfo(home: Path) -> None:
