@@ -86,6 +86,7 @@ class Told:
 
     last_good: datetime | None = None
     asks: list[tuple[datetime, bool]] = field(default_factory=list)
+    held: str = ""
     held_is_good: bool | None = None
 
     answers: list[datetime] = field(default_factory=list)
@@ -196,12 +197,12 @@ class Crawls(RuleBasedStateMachine):
                 continue
             self.number += 1
             url, when = HOSTS[source] + code, self.now + timedelta(minutes=minutes)
-            body, status = body_of(source, code, kind, self.number), int(kind) if kind.isdigit() else 200
+            told, status = self.pages[source, code], int(kind) if kind.isdigit() else 200
+            body = told.held if status == 304 else body_of(source, code, kind, self.number)
             (place / f"{code}.txt").write_text(body, encoding="utf-8")
             lines.append(json.dumps({"file": f"{code}.txt", "url": url, "fetched_at": str(when), "status": status}))
-            told = self.pages[source, code]
             if status == 200:
-                result = parsers.parse(body.encode(), url)
+                told.held, result = body, parsers.parse(body.encode(), url)
                 told.held_is_good = result.outcome in ("parsed", "partial") and bool(result.covered_tables)
             if status != 304 or told.held_is_good is not None:
                 if status in (200, 304):
