@@ -246,4 +246,4 @@ class TestLaw3Deletions(Crawls.TestCase):
 
 @pytest.mark.full
 class TestLaw3DeletionsAtLength(Crawls.TestCase):
-    settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+    settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
