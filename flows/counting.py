@@ -178,7 +178,7 @@ def _landing(run_id: str, crawl: CrawlRecord | None) -> str | None:
         return run_id
     if crawl.finished_at is None:
         return None
-    return f"{crawl.finished_at.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{crawl.crawl_id}"
+    return f"{crawl.finished_at.astimezone(dt.UTC):%Y%m%dT%H%M%S%fZ}-{crawl.crawl_id}"
 
 
 def _strings(values: Collection[str]) -> pa.Array:

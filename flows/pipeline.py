@@ -71,6 +71,11 @@ def land_only(inputs: Sequence[str], settings: Settings, engine: Engine, progres
     return _reported(inputs, settings, engine, progress, lambda run: _only_land(run, inputs))
 
 
+def new_run_id(now: dt.datetime) -> str:
+    """``now`` is in UTC, and told to the microsecond: the order of ids is the order of runs."""
+    return f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(2)}"
+
+
 def _reported(
     inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress, work: Callable[[_Run], None]
 ) -> Report:
@@ -79,7 +84,7 @@ def _reported(
         check_input(name)
     home = settings.home
     _make_home(home, inputs)
-    run_id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    run_id = new_run_id(dt.datetime.now(dt.UTC))
     report = reports.begin(run_id, [shown_input(name) for name in inputs], settings)
     with _disk_told(home, report):
         report.snapshot_id = snapshots.current_id(home)

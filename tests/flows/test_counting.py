@@ -8,15 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.counting import CrawlLost
 from flows.errors import UsageError
+from flows.pipeline import new_run_id
 from flows.report import report_file
 from flows.words import in_words
 from parsers import codingahead, registry, source_of
 from parsers.source import NotContent
 from raw.crawl.records import CrawlRecord, write_crawl
 from raw.landing import land
+from raw.pages import from_microseconds
 from tests.flows.pages import SAMPLES, folder, page, run_inline, tables
 from warehouse import snapshots
 
@@ -75,6 +79,14 @@ def test_a_suspect_source_keeps_its_rows_says_why_and_can_be_let_pass(tmp_path):
     assert [(a["rule"], a["source"]) for a in manifest["accepted"]] == [("floor", "codingahead")]
     assert manifest["held_back"] == []
     assert run_inline(home).status == "nothing_new"
+
+
+@given(times=st.lists(st.integers(0, 4 * 10**15).map(from_microseconds), min_size=2))
+def test_the_ids_of_runs_stand_in_their_order(times):
+    """Even two runs of one second: health is judged landing by landing, in the order of their names."""
+    ids = [new_run_id(time) for time in sorted(set(times))]
+
+    assert sorted(ids) == ids
 
 
 def test_the_next_good_run_publishes_and_what_was_held_back_stays_so(tmp_path):
@@ -241,4 +253,4 @@ def test_the_report_counts_each_capture_in_the_run_that_first_looked_at_it(tmp_p
     assert after_crawl.captures == {"parsed": 10}
     assert again.captures == {}
     written = json.loads(report_file(home, after_crawl.run_id).read_text())
-    assert [fared["landing"] for fared in written["sources"]] == ["20260108T070000Z-20260108T060000Z-aa"]
+    assert [fared["landing"] for fared in written["sources"]] == ["20260108T070000000000Z-20260108T060000Z-aa"]
