@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from flows.counting import Counted, as_counted_by
 from flows.errors import CptflowError
 from flows.report import Report
-from warehouse import snapshots, staging
+from warehouse import publishing, snapshots, staging
 from warehouse.assemble import Assembled, assemble
 from warehouse.compare import compare, no_changes
 from warehouse.expectations import validate, validate_run_tables
@@ -79,7 +79,7 @@ def changes_since(parent: str | None, made: Assembled, basis: Basis) -> pa.Table
 
 def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis, report: Report) -> None:
     """Publish ``made`` with its ``changes``. The report tells the snapshot, or the rules that stopped it."""
-    draft = snapshots.draft(
+    draft = publishing.draft(
         {**made.tables, "changes": changes},
         as_of=made.as_of,
         parent=parent,
@@ -92,7 +92,7 @@ def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis
     report.stopped += [asdict(stop) for stop in checked.stopped]
     if checked.stopped:
         return
-    published = snapshots.publish(
+    published = publishing.publish(
         basis.home,
         draft,
         run_ids=basis.counted.run_ids,

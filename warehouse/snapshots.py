@@ -1,22 +1,16 @@
-"""Snapshots: all tables of one run, published together in one step, and read back.
+"""Snapshots, read back: all tables of one run, which were published together (``publishing.py``).
 
-    <home>/warehouse/snapshots/<snapshot_id>/<table>.parquet + manifest.json
-    <home>/warehouse/current -> snapshots/<snapshot_id>
-
-Whoever opens ``current`` sees one whole snapshot: everything is on the disk before the link moves (law 4). The home's
-lock keeps other writers away. What a killed run left behind is in nobody's way, and the next publication sweeps it.
+<home>/warehouse/snapshots/<snapshot_id>/<table>.parquet + manifest.json
+<home>/warehouse/current -> snapshots/<snapshot_id>
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import re
 import shlex
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from parsers.records import GOOD_OUTCOMES
-from warehouse.files import encode, sync_folder, write_durably
-from warehouse.tables import BY_NAME, COMPARED, SNAPSHOT, SNAPSHOT_ID_PATTERN, STRING, TABLES, fingerprint
+from warehouse.tables import COMPARED, SNAPSHOT_ID_PATTERN, STRING, fingerprint
 
 MANIFEST = "manifest.json"
-_STAGING, _LINK = ".staging-", ".current-"
 
 
 class SnapshotError(Exception):
@@ -73,103 +65,6 @@ class ParentMoved(SnapshotError):
         super().__init__(home, snapshot_id, found, "Nothing was published; run again.")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A snapshot that is ready to be published. ``tables``: all of them; ``files``: their Parquet bytes, by table."""
-
-    snapshot_id: str
-    parent: str | None
-    run_id: str
-    as_of: dt.datetime
-    published_at: dt.datetime
-    cptflow_version: str
-    tables: Mapping[str, pa.Table]
-    files: Mapping[str, pa.Buffer]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    snapshot_id: str
-    path: Path
-    manifest: dict[str, Any]
-
-
-def draft(
-    tables: Mapping[str, pa.Table],
-    *,
-    as_of: dt.datetime,
-    parent: str | None,
-    run_id: str,
-    published_at: dt.datetime,
-    cptflow_version: str,
-) -> Draft:
-    """The snapshot of ``tables`` (all but ``snapshot``). Its id tells the data's time and a hash of parent and content.
-
-    The same tables after the same parent have the same id, whichever run publishes them.
-    """
-    files = {table.name: encode(tables[table.name]) for table in TABLES if table is not SNAPSHOT}
-    content = json.dumps([parent, {name: _sha256(data) for name, data in sorted(files.items())}])
-    snapshot_id = f"{as_of:%Y%m%dT%H%M%SZ}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-    row = {
-        "snapshot_id": snapshot_id,
-        "parent_snapshot_id": parent,
-        "published_at": published_at,
-        "run_id": run_id,
-        "cptflow_version": cptflow_version,
-        **{name: tables[name].num_rows for name in ("codes", "documents", "changes")},
-    }
-    own = pa.Table.from_pylist([row], schema=SNAPSHOT.schema)
-    return Draft(
-        snapshot_id,
-        parent,
-        run_id,
-        as_of,
-        published_at,
-        cptflow_version,
-        {**tables, SNAPSHOT.name: own},
-        {**files, SNAPSHOT.name: encode(own)},
-    )
-
-
-def publish(
-    home: Path,
-    made: Draft,
-    *,
-    run_ids: Sequence[str],
-    suites: Sequence[Mapping[str, Any]],
-    trust: Sequence[str],
-    accepted: Sequence[Mapping[str, str]] = (),
-    held_back: Sequence[tuple[str, str]] = (),
-) -> Published:
-    """Put ``made`` on the disk and let ``current`` point to it, in one step.
-
-    ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
-    sources that it was made with. ``accepted``: what a person let pass. ``held_back``: (source, landing) that did not
-    count. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it
-    was. A snapshot with this id that a killed run left behind is used if it is whole.
-    """
-    if (current := current_id(home)) != made.parent:
-        raise ParentMoved(home, made.snapshot_id, made.parent, current)
-    folder = _snapshots(home)
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(home, made)
-    target = folder / made.snapshot_id
-    if not target.exists():
-        staging = folder / f"{_STAGING}{made.run_id}"
-        told = {
-            "run_ids": sorted(run_ids),
-            "trust": list(trust),
-            "accepted": list(accepted),
-            "held_back": [list(pair) for pair in held_back],
-            "suites": list(suites),
-        }
-        _write(staging, made, _manifest(made) | told)
-        staging.rename(target)
-        sync_folder(folder)
-    _point(home, made)
-    return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
-
-
 def current_id(home: Path) -> str | None:
     """The id of the published snapshot, or None where nothing was published yet.
 
@@ -181,7 +76,7 @@ def current_id(home: Path) -> str | None:
             raise _copied(home, link)
         return None
     snapshot_id = link.readlink().name
-    if not (_snapshots(home) / snapshot_id).is_dir():
+    if not (snapshots_folder(home) / snapshot_id).is_dir():
         raise _dangling(home, link, snapshot_id)
     return snapshot_id
 
@@ -201,7 +96,7 @@ def list_snapshots(home: Path) -> list[dict[str, Any]]:
     """
     manifests: list[dict[str, Any]] = []
     snapshot_id = current_id(home)
-    while snapshot_id is not None and (_snapshots(home) / snapshot_id).is_dir():
+    while snapshot_id is not None and (snapshots_folder(home) / snapshot_id).is_dir():
         manifests.append(read_manifest(home, snapshot_id))
         snapshot_id = manifests[-1]["parent"]
     return manifests[::-1]
@@ -255,7 +150,7 @@ def verify(home: Path, snapshot_id: str) -> list[str]:
             problems.append(f"{name}: {path.name} is missing")
         elif path.stat().st_size != written["bytes"]:
             problems.append(f"{name}: {path.name} has {path.stat().st_size} bytes, not {written['bytes']}")
-        elif _sha256(path.read_bytes()) != written["sha256"]:
+        elif sha256(path.read_bytes()) != written["sha256"]:
             problems.append(f"{name}: {path.name} is not the file that was written (its sha256 differs)")
     known = {MANIFEST, *(written["file"] for written in manifest["files"].values())}
     # Names with a dot are the desktop's, as .DS_Store.
@@ -281,67 +176,16 @@ def needs_rebase(manifest: Mapping[str, Any], documents: pa.Table) -> bool:
     return manifest["parsers"] != parsers_used(documents) or bool(changed_schemas(manifest))
 
 
-def _snapshots(home: Path) -> Path:
+def snapshots_folder(home: Path) -> Path:
     return home / "warehouse" / "snapshots"
 
 
 def _folder(home: Path, snapshot_id: str) -> Path:
-    folder = _snapshots(home) / snapshot_id
+    folder = snapshots_folder(home) / snapshot_id
     # An id is a name that people type: it never leads out of the folder.
-    if snapshot_id.startswith(".") or folder.parent != _snapshots(home) or not folder.is_dir():
+    if snapshot_id.startswith(".") or folder.parent != snapshots_folder(home) or not folder.is_dir():
         raise UnknownSnapshot(home, snapshot_id)
     return folder
-
-
-def _manifest(made: Draft) -> dict[str, Any]:
-    return {
-        "snapshot_id": made.snapshot_id,
-        "parent": made.parent,
-        "run_id": made.run_id,
-        "as_of": made.as_of.isoformat(timespec="microseconds"),
-        "published_at": made.published_at.isoformat(timespec="microseconds"),
-        "cptflow_version": made.cptflow_version,
-        "parsers": parsers_used(made.tables["documents"]),
-        "files": {
-            name: {
-                "file": f"{name}.parquet",
-                "sha256": _sha256(data),
-                "bytes": data.size,
-                "rows": made.tables[name].num_rows,
-                "schema": fingerprint(BY_NAME[name]),
-            }
-            for name, data in made.files.items()
-        },
-    }
-
-
-def _write(staging: Path, made: Draft, manifest: Mapping[str, Any]) -> None:
-    staging.mkdir()
-    for name, data in made.files.items():
-        write_durably(staging / f"{name}.parquet", data)
-    write_durably(staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-    sync_folder(staging)
-
-
-def _point(home: Path, made: Draft) -> None:
-    link = home / "warehouse" / f"{_LINK}{made.run_id}"
-    link.symlink_to(Path("snapshots") / made.snapshot_id, target_is_directory=True)
-    link.replace(home / "warehouse" / "current")
-    sync_folder(home / "warehouse")
-
-
-def _sweep(home: Path, made: Draft) -> None:
-    """Remove what killed runs never finished, and a folder of the id that is about to be published where it is not
-    whole. Whatever else stands there is somebody's history, and stays."""
-    for leftover in _snapshots(home).glob(f"{_STAGING}*"):
-        shutil.rmtree(leftover)
-    for leftover in (home / "warehouse").glob(f"{_LINK}*"):
-        leftover.unlink()
-    target = _snapshots(home) / made.snapshot_id
-    if target.is_dir() and verify(home, made.snapshot_id):
-        doomed = target.with_name(f"{_STAGING}{target.name}")  # a kill in here leaves no half snapshot behind
-        target.rename(doomed)
-        shutil.rmtree(doomed)
 
 
 def _dangling(home: Path, link: Path, snapshot_id: str) -> BrokenSnapshot:
@@ -365,10 +209,10 @@ def _copied(home: Path, link: Path) -> BrokenSnapshot:
     except (OSError, ValueError, KeyError, TypeError):
         snapshot_id = ""
     own, current = re.fullmatch(SNAPSHOT_ID_PATTERN, snapshot_id) is not None, shlex.quote(str(link))
-    if own and not (_snapshots(home) / snapshot_id).exists():
-        target = shlex.quote(str(_snapshots(home) / snapshot_id))
+    if own and not (snapshots_folder(home) / snapshot_id).exists():
+        target = shlex.quote(str(snapshots_folder(home) / snapshot_id))
         advice = "Make it that snapshot's folder again, and a link to it."
-        command = f"mkdir -p {shlex.quote(str(_snapshots(home)))} && mv {current} {target} && "
+        command = f"mkdir -p {shlex.quote(str(snapshots_folder(home)))} && mv {current} {target} && "
     else:
         snapshot_id = snapshot_id if own else _newest(home) or ""
         advice = "Remove that folder, and make it a link."
@@ -385,10 +229,13 @@ def _linked(home: Path, snapshot_id: str) -> str:
 
 def _newest(home: Path) -> str | None:
     """The snapshot that was published last, of those whose folders are whole."""
-    names = [f.name for f in _snapshots(home).glob("[!.]*") if re.fullmatch(SNAPSHOT_ID_PATTERN, f.name) and f.is_dir()]
+    names = [
+        f.name for f in snapshots_folder(home).glob("[!.]*") if re.fullmatch(SNAPSHOT_ID_PATTERN, f.name) and f.is_dir()
+    ]
     whole = [read_manifest(home, name) for name in names if not verify(home, name)]
     return max(whole, key=lambda manifest: str(manifest["published_at"]))["snapshot_id"] if whole else None
 
 
-def _sha256(data: bytes | pa.Buffer) -> str:
+def sha256(data: bytes | pa.Buffer) -> str:
+    """In hexadecimal."""
     return hashlib.sha256(data).hexdigest()

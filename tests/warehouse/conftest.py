@@ -8,7 +8,8 @@ import pytest
 from parsers.records import Descriptor
 from tests.warehouse.drafts import drafted, published
 from tests.warehouse.invented import assembled, day, everything, page
-from warehouse.snapshots import Draft, current_id
+from warehouse.publishing import Draft
+from warehouse.snapshots import current_id
 
 
 @pytest.fixture(scope="module")

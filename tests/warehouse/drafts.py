@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tests.warehouse.invented import TRUST, day
 from warehouse.compare import compare, no_changes
-from warehouse.snapshots import Draft, Published, draft, publish
+from warehouse.publishing import Draft, Published, draft, publish
 
 SUITES = [{"table": "codes", "success": True, "rules": []}]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.warehouse.drafts import published
-from warehouse.snapshots import BrokenSnapshot, Draft, current_id, list_snapshots, require_current, verify
+from warehouse.publishing import Draft
+from warehouse.snapshots import BrokenSnapshot, current_id, list_snapshots, require_current, verify
 
 
 def typed(advice: str) -> None:

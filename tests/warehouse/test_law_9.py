@@ -18,7 +18,7 @@ from tests.warehouse.invented import LIVE, TRUST, assembled, captures, day, ever
 from warehouse.assemble import assemble
 from warehouse.compare import compare
 from warehouse.files import encode
-from warehouse.snapshots import Published, draft, publish
+from warehouse.publishing import Published, draft, publish
 from warehouse.staging import stage
 from warehouse.tables import BY_NAME, TABLES, Table
 

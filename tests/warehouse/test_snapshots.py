@@ -14,10 +14,10 @@ import pytest
 
 from tests.warehouse.drafts import SUITES, drafted, published
 from tests.warehouse.invented import TRUST
-from warehouse import snapshots
+from warehouse import publishing
+from warehouse.publishing import Draft
 from warehouse.snapshots import (
     BrokenSnapshot,
-    Draft,
     NoSnapshot,
     ParentMoved,
     UnknownSnapshot,
@@ -81,8 +81,8 @@ class Killed(BaseException):
 
 
 STEPS = (
-    (snapshots, "write_durably"),
-    (snapshots, "sync_folder"),
+    (publishing, "write_durably"),
+    (publishing, "sync_folder"),
     (shutil, "rmtree"),
     *((Path, name) for name in ("mkdir", "rename", "symlink_to", "replace", "unlink")),
 )
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_leaves_current_as_it_was(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "write_durably", full)
+        patched.setattr(publishing, "write_durably", full)
         with pytest.raises(OSError, match="No space left"):
             published(home, second)
     assert current_id(home) == second.parent

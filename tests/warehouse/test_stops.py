@@ -11,8 +11,8 @@ import pytest
 from tests.warehouse.invented import TRUST, assembled, day, everything, page
 from warehouse.compare import compare, no_changes
 from warehouse.expectations import Stop, validate, validate_run_tables
+from warehouse.publishing import draft
 from warehouse.rules import HANDFUL, STOP_ROWS
-from warehouse.snapshots import draft
 from warehouse.tables import CHANGES
 
 AS_OF = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

@@ -1,0 +1,181 @@
+"""Publishing: all tables of one run become a snapshot, in one step.
+
+Whoever opens ``current`` sees one whole snapshot: everything is on the disk before the link moves (law 4). The home's
+lock keeps other writers away. What a killed run left behind is in nobody's way, and the next publication sweeps it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from warehouse.files import encode, sync_folder, write_durably
+from warehouse.snapshots import (
+    MANIFEST,
+    ParentMoved,
+    current_id,
+    parsers_used,
+    read_manifest,
+    sha256,
+    snapshots_folder,
+    verify,
+)
+from warehouse.tables import BY_NAME, SNAPSHOT, TABLES, fingerprint
+
+_STAGING, _LINK = ".staging-", ".current-"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A snapshot that is ready to be published. ``tables``: all of them; ``files``: their Parquet bytes, by table."""
+
+    snapshot_id: str
+    parent: str | None
+    run_id: str
+    as_of: dt.datetime
+    published_at: dt.datetime
+    cptflow_version: str
+    tables: Mapping[str, pa.Table]
+    files: Mapping[str, pa.Buffer]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    snapshot_id: str
+    path: Path
+    manifest: dict[str, Any]
+
+
+def draft(
+    tables: Mapping[str, pa.Table],
+    *,
+    as_of: dt.datetime,
+    parent: str | None,
+    run_id: str,
+    published_at: dt.datetime,
+    cptflow_version: str,
+) -> Draft:
+    """The snapshot of ``tables`` (all but ``snapshot``). Its id tells the data's time and a hash of parent and content.
+
+    The same tables after the same parent have the same id, whichever run publishes them.
+    """
+    files = {table.name: encode(tables[table.name]) for table in TABLES if table is not SNAPSHOT}
+    content = json.dumps([parent, {name: sha256(data) for name, data in sorted(files.items())}])
+    snapshot_id = f"{as_of:%Y%m%dT%H%M%SZ}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    row = {
+        "snapshot_id": snapshot_id,
+        "parent_snapshot_id": parent,
+        "published_at": published_at,
+        "run_id": run_id,
+        "cptflow_version": cptflow_version,
+        **{name: tables[name].num_rows for name in ("codes", "documents", "changes")},
+    }
+    own = pa.Table.from_pylist([row], schema=SNAPSHOT.schema)
+    return Draft(
+        snapshot_id,
+        parent,
+        run_id,
+        as_of,
+        published_at,
+        cptflow_version,
+        {**tables, SNAPSHOT.name: own},
+        {**files, SNAPSHOT.name: encode(own)},
+    )
+
+
+def publish(
+    home: Path,
+    made: Draft,
+    *,
+    run_ids: Sequence[str],
+    suites: Sequence[Mapping[str, Any]],
+    trust: Sequence[str],
+    accepted: Sequence[Mapping[str, str]] = (),
+    held_back: Sequence[tuple[str, str]] = (),
+) -> Published:
+    """Put ``made`` on the disk and let ``current`` point to it, in one step.
+
+    ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
+    sources that it was made with. ``accepted``: what a person let pass. ``held_back``: (source, landing) that did not
+    count. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it
+    was. A snapshot with this id that a killed run left behind is used if it is whole.
+    """
+    if (current := current_id(home)) != made.parent:
+        raise ParentMoved(home, made.snapshot_id, made.parent, current)
+    folder = snapshots_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(home, made)
+    target = folder / made.snapshot_id
+    if not target.exists():
+        staging = folder / f"{_STAGING}{made.run_id}"
+        told = {
+            "run_ids": sorted(run_ids),
+            "trust": list(trust),
+            "accepted": list(accepted),
+            "held_back": [list(pair) for pair in held_back],
+            "suites": list(suites),
+        }
+        _write(staging, made, _manifest(made) | told)
+        staging.rename(target)
+        sync_folder(folder)
+    _point(home, made)
+    return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
+
+
+def _manifest(made: Draft) -> dict[str, Any]:
+    return {
+        "snapshot_id": made.snapshot_id,
+        "parent": made.parent,
+        "run_id": made.run_id,
+        "as_of": made.as_of.isoformat(timespec="microseconds"),
+        "published_at": made.published_at.isoformat(timespec="microseconds"),
+        "cptflow_version": made.cptflow_version,
+        "parsers": parsers_used(made.tables["documents"]),
+        "files": {
+            name: {
+                "file": f"{name}.parquet",
+                "sha256": sha256(data),
+                "bytes": data.size,
+                "rows": made.tables[name].num_rows,
+                "schema": fingerprint(BY_NAME[name]),
+            }
+            for name, data in made.files.items()
+        },
+    }
+
+
+def _write(staging: Path, made: Draft, manifest: Mapping[str, Any]) -> None:
+    staging.mkdir()
+    for name, data in made.files.items():
+        write_durably(staging / f"{name}.parquet", data)
+    write_durably(staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    sync_folder(staging)
+
+
+def _point(home: Path, made: Draft) -> None:
+    link = home / "warehouse" / f"{_LINK}{made.run_id}"
+    link.symlink_to(Path("snapshots") / made.snapshot_id, target_is_directory=True)
+    link.replace(home / "warehouse" / "current")
+    sync_folder(home / "warehouse")
+
+
+def _sweep(home: Path, made: Draft) -> None:
+    """Remove what killed runs never finished, and a folder of the id that is about to be published where it is not
+    whole. Whatever else stands there is somebody's history, and stays."""
+    for leftover in snapshots_folder(home).glob(f"{_STAGING}*"):
+        shutil.rmtree(leftover)
+    for leftover in (home / "warehouse").glob(f"{_LINK}*"):
+        leftover.unlink()
+    target = snapshots_folder(home) / made.snapshot_id
+    if target.is_dir() and verify(home, made.snapshot_id):
+        doomed = target.with_name(f"{_STAGING}{target.name}")  # a kill in here leaves no half snapshot behind
+        target.rename(doomed)
+        shutil.rmtree(doomed)
