@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: .venv help run test test-full wget lint types goldens docs bench serve lock clean
+.PHONY: .venv help run test test-full wget lint types goldens docs bench bench-size serve lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ docs: .venv      ## write the data dictionary and the pictures again
 
 bench: .venv     ## measure every step, into docs/performance.md (eleven minutes)
 	$(BIN)/python -m benchmarks.bench docs/performance.md
+
+bench-size: .venv ## measure all codes on three sources, into docs/performance.md (ten minutes)
+	$(BIN)/python -m benchmarks.size docs/performance.md
 
 serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data
 	$(BIN)/cptflow serve --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples

@@ -71,13 +71,13 @@ def _run(folder: Path, home: Path, workers: int = 1) -> Run:
     return in_a_process(run_pipeline, folder, home, workers, time.time())
 
 
-def replace_between_markers(file: Path, text: str) -> None:
+def replace_between_markers(file: Path, text: str, first: str = BEGIN, last: str = END) -> None:
     """Put ``text`` between the markers of ``file``. Raises ValueError where they are missing."""
-    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = file.read_text(encoding="utf-8").partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise ValueError(f"{file} lacks the lines {BEGIN} and {END}, between which the tables go")
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{file} lacks the lines {first} and {last}, between which the tables go")
+    file.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -98,11 +98,11 @@ def coding_ahead(code: str, rng: Random, *, revised: bool) -> CodingAhead:
     return CodingAhead(
         name=name,
         official=f"{long} as the official words would give it",
-        description=f"The procedure described by {name} involves the synthetic {subject}. {_prose(rng, 7)}",
+        description=f"The procedure described by {name} involves the synthetic {subject}. {prose(rng, 7)}",
         sections=(
-            Section("1. Indications", f"The procedure is for a synthetic need. {_prose(rng, 3)}", _items(rng)),
-            Section("2. Procedure", f"The procedure begins with a synthetic step. {_prose(rng, 4)}", _items(rng)),
-            Section("3. Post-Procedure", f"Post-procedure care is a synthetic rest. {_prose(rng, 3)}", _items(rng)),
+            Section("1. Indications", f"The procedure is for a synthetic need. {prose(rng, 3)}", _items(rng)),
+            Section("2. Procedure", f"The procedure begins with a synthetic step. {prose(rng, 4)}", _items(rng)),
+            Section("3. Post-Procedure", f"Post-procedure care is a synthetic rest. {prose(rng, 3)}", _items(rng)),
         ),
         pairs=(
             ("Short Descr", f"Synthetic TST {code}"),
@@ -130,13 +130,13 @@ def openpayer(code: str, rng: Random, *, revised: bool) -> OpenPayer:
         name=name,
         title=f"Synthetic {what}{', Revised' if revised else ''}",
         summary=(
-            f"{name} represents a synthetic {what.lower()}. {_prose(rng, 4)}",
-            f"This synthetic review looks at payers including {_PAYERS}. {_prose(rng, 3)}",
+            f"{name} represents a synthetic {what.lower()}. {prose(rng, 4)}",
+            f"This synthetic review looks at payers including {_PAYERS}. {prose(rng, 3)}",
         ),
-        overview=f"{name} describes a synthetic {what.lower()} on one test bench. {_prose(rng, 2)}",
+        overview=f"{name} describes a synthetic {what.lower()} on one test bench. {prose(rng, 2)}",
         service_type=f"Synthetic {rng.choice(_TERMS)} service",
         site_of_service=f"Synthetic {rng.choice(_TERMS)} clinic",
-        context=(_prose(rng, 6), f"Procedure workflow: {_prose(rng, 5)}"),
+        context=(prose(rng, 6), f"Procedure workflow: {prose(rng, 5)}"),
         tables=(
             ("Modifiers", (("Modifier", "Description", "When to Use"), *modifiers)),
             ("Provider Taxonomies", _table("Taxonomy Code", sorted(rng.sample(_TAXONOMIES, 3)), rng)),
@@ -159,7 +159,7 @@ def _indicator_pairs(code: str) -> list[tuple[str, str]]:
     ]
 
 
-def _prose(rng: Random, count: int) -> str:
+def prose(rng: Random, count: int) -> str:
     return " ".join(_sentence(rng) for _ in range(count))
 
 

@@ -47,14 +47,14 @@ def generate(pages: int, seed: int, *, revise: float = 0.0) -> Iterator[Generate
 
     Raises ValueError for more pages than there are codes and sources.
     """
-    codes = _codes(seed)
+    codes = codes_of(seed)
     if pages > len(codes) * len(SOURCES):
         raise ValueError(f"{pages} pages: there are {len(codes)} real codes, each on {len(SOURCES)} sources")
     revised = set(Random(f"{seed}|revised").sample(range(pages), round(pages * revise)))
     for number in range(pages):
         pair, which = divmod(number, len(SOURCES))
         form: Form = "text" if pair % 2 else "html"
-        yield _page(SOURCES[which], codes[pair], form, seed, revised=number in revised)
+        yield one_page(SOURCES[which], codes[pair], form, seed, revised=number in revised)
 
 
 def write_folder(folder: Path, pages: int, seed: int, *, fetched_at: dt.datetime, revise: float = 0.0) -> int:
@@ -74,13 +74,15 @@ def write_folder(folder: Path, pages: int, seed: int, *, fetched_at: dt.datetime
 
 
 @cache
-def _codes(seed: int) -> list[str]:
+def codes_of(seed: int) -> list[str]:
+    """All real codes, in an order that the seed gives."""
     codes = sorted(indicators_by_code())
     Random(f"{seed}|codes").shuffle(codes)
     return codes
 
 
-def _page(source: str, code: str, form: Form, seed: int, *, revised: bool) -> GeneratedPage:
+def one_page(source: str, code: str, form: Form, seed: int, *, revised: bool) -> GeneratedPage:
+    """The page of a code on one of ``SOURCES``."""
     rng = Random(f"{seed}|{source}|{code}")
     write = coding_ahead if source == "codingahead" else openpayer
     page = write(code, rng, revised=revised)
@@ -89,7 +91,7 @@ def _page(source: str, code: str, form: Form, seed: int, *, revised: bool) -> Ge
         text = _coding_ahead_text(page) if isinstance(page, CodingAhead) else _openpayer_text(page)
     else:
         main = _coding_ahead_main(page, rng) if isinstance(page, CodingAhead) else _openpayer_main(page)
-        others = rng.choices(_codes(seed), k=rng.randint(30, 110))
+        others = rng.choices(codes_of(seed), k=rng.randint(30, 110))
         text = html_page(source, seed, f"{page.name} - Synthetic test page", url, main, rng, others)
     return GeneratedPage(source, code, form, url, revised, text.encode())
 

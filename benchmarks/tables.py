@@ -86,7 +86,7 @@ def _steps_table(measured: Measured) -> list[str]:
         _row("**whole run**, without start and imports", measured, [measured.first[w].total for w in WORDS]),
         part("**baseline**: the parse alone, BeautifulSoup + pandas (processor time)", "baseline"),
     ]
-    return _table(["", *(f"{WORDS[w]}, {unit}" for w in WORDS for unit in ("s", "pages/s"))], rows)
+    return table(["", *(f"{WORDS[w]}, {unit}" for w in WORDS for unit in ("s", "pages/s"))], rows)
 
 
 def _row(name: str, measured: Measured, seconds: Sequence[float | None]) -> list[str]:
@@ -137,13 +137,14 @@ def _runs_table(runs: Mapping[str, Run]) -> list[str]:
         memory = [_megabytes(run.peak.get(key)) for key in ("this_process", "largest_worker")]
         rows.append([name, str(run.seen), str(run.parsed), *(f"{s:.2f}" for s in seconds), str(run.changes), *memory])
     header = ["run", "pages", "parsed", "start, s", "imports", *steps, "all", "changes", "peak MB", "of parsing"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _megabytes(size: int | None) -> str:
     return f"{size / 1e6:.0f}" if size else ""
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, all columns but the first to the right."""
     rule = ["---", *("---:" for _ in header[1:])]
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
