@@ -34,4 +34,6 @@ def test_the_share_of_each_step_is_told_of_the_cold_run(tmp_path):
     assert "| validate | 10.0 | 12.5% | 500 | 9.0 |" in text
     assert "Validating takes 12.5% of the cold run" in text
     assert "Comparing takes 5.0% of the cold run" in text
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "\nold\n" not in text
