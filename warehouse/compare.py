@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,28 +34,37 @@ _NO_DAY = pa.scalar(None, DATE)
 _HASHED = ("change_type", "cause", "source", "code", "table_name", "row_key", "column_name", "before", "after")
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tables that lie between two snapshots. ``cause``: whose doing it is that they differ from those before; in tables
+    of ``changed_schemas`` it is our schema's."""
+
+    tables: Mapping[str, pa.Table]
+    cause: str
+    changed_schemas: Collection[str] = ()
+
+
 def compare(
     parent: Mapping[str, pa.Table],
     child: Mapping[str, pa.Table],
     parent_snapshot_id: str,
-    rebased: Mapping[str, pa.Table] | None = None,
-    changed_schemas: Collection[str] = (),
+    between: Sequence[Stage] = (),
 ) -> pa.Table:
     """``changes`` from ``parent`` to ``child``: validated tables by name, unique by key.
 
-    ``rebased``: the parent's captures, read by today's parsers into today's tables. Where it is given, what differs
-    between the parent and it was caused by our parser (in tables of ``changed_schemas``: by our schema), and what
-    differs between it and the child by the source. Without it, all was.
+    ``between``: what people and our own code made of the parent's tables, one after the other; Ex: the parent's
+    captures, read by today's parsers into today's tables, with the cause ``parser``. What differs between the last of
+    them (without any: the parent) and the child was caused by the source. Applied in the order of ``CAUSES``, which is
+    that of the stages, the changes give the child (``apply.py``).
     """
     parts = []
     for table in COMPARED:
-        before, after = _as_declared_today(table, parent), _as_declared_today(table, child)
-        if rebased is not None:
-            between = _as_declared_today(table, rebased)
-            cause = "schema" if table.name in changed_schemas else "parser"
-            parts.append(_differences(table, before, between, cause))
-            before = between
-        parts.append(_differences(table, before, after, "source"))
+        before = as_declared_today(table, parent)
+        for stage in (*between, Stage(child, "source")):
+            after = as_declared_today(table, stage.tables)
+            cause = "schema" if table.name in stage.changed_schemas else stage.cause
+            parts.append(_differences(table, before, after, cause))
+            before = after
     found = pa.concat_tables(parts)
     told = {
         "event_id": pa.array(_event_ids(found, parent_snapshot_id), STRING),
@@ -69,7 +79,7 @@ def no_changes() -> pa.Table:
     return CHANGES.schema.empty_table()
 
 
-def _as_declared_today(table: Table, tables: Mapping[str, pa.Table]) -> pa.Table:
+def as_declared_today(table: Table, tables: Mapping[str, pa.Table]) -> pa.Table:
     """The key and the compared columns, as declared today: an older snapshot lacks newer columns."""
     rows = tables.get(table.name, table.schema.empty_table())
     columns = [table.column(name) for name in (*table.key, *table.compared)]

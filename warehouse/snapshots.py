@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +90,67 @@ def require_current(home: Path) -> str:
 
 
 def list_snapshots(home: Path) -> list[dict[str, Any]]:
-    """Manifests of the current snapshot and those before it, oldest first, as far back as their folders are there.
+    """Manifests of the current snapshot and of those before it that are kept, oldest first. Raises BrokenSnapshot."""
+    return [manifest for manifest in lineage(home) if is_kept(home, manifest["snapshot_id"])]
 
-    Raises BrokenSnapshot.
+
+def lineage(home: Path) -> list[dict[str, Any]]:
+    """Manifests of the current snapshot and of all before it, oldest first: of expired ones too, whose tables are gone.
+
+    Each has a ``number`` and a ``valid_from``, which older versions did not write. Raises BrokenSnapshot.
     """
     manifests: list[dict[str, Any]] = []
     snapshot_id = current_id(home)
-    while snapshot_id is not None and (snapshots_folder(home) / snapshot_id).is_dir():
-        manifests.append(read_manifest(home, snapshot_id))
-        snapshot_id = manifests[-1]["parent"]
-    return manifests[::-1]
+    while snapshot_id is not None and (manifest := _manifest_or_none(home, snapshot_id)) is not None:
+        manifests.append(manifest)
+        snapshot_id = manifest["parent"]
+    manifests.reverse()
+    number, valid_from = 0, ""
+    for manifest in manifests:
+        number = manifest.setdefault("number", number + 1)
+        valid_from = manifest.setdefault("valid_from", max(manifest["as_of"], valid_from))
+    return manifests
+
+
+def made_by_run(home: Path, snapshot_id: str) -> dict[str, Any]:
+    """The manifest of a snapshot, or, where a person restored it, of the one by the last run before that.
+
+    It tells which captures the last run rested on. Raises UnknownSnapshot, BrokenSnapshot.
+    """
+    manifest = read_manifest(home, snapshot_id)
+    if (restored := manifest.get("restored")) is None:
+        return manifest
+    replaced, older = restored["replaced"], restored["snapshot_id"]
+    try:
+        return read_manifest(home, replaced)
+    except UnknownSnapshot:
+        advice = (
+            f"Take warehouse/snapshots/{replaced} from a backup. Without one, let current point to the snapshot that "
+            f"was restored; what the source said since is news then. Type: {_linked(home, older)}"
+        )
+        raise BrokenSnapshot(home, replaced, f"its folder is gone, and {snapshot_id} follows it", advice) from None
+
+
+def is_kept(home: Path, snapshot_id: str) -> bool:
+    """Whether the snapshot's tables are there."""
+    return (snapshots_folder(home) / snapshot_id).is_dir()
+
+
+def expired_manifest(home: Path, snapshot_id: str) -> Path:
+    """Where the manifest of a snapshot stays whose tables were removed."""
+    return home / "warehouse" / "expired" / f"{snapshot_id}.json"
+
+
+def _manifest_or_none(home: Path, snapshot_id: str) -> dict[str, Any] | None:
+    if is_kept(home, snapshot_id):
+        return read_manifest(home, snapshot_id)
+    try:
+        manifest: dict[str, Any] = json.loads(expired_manifest(home, snapshot_id).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise BrokenSnapshot(home, snapshot_id, f"its manifest in warehouse/expired cannot be read ({error})") from None
+    return manifest
 
 
 def read_manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
@@ -114,14 +165,18 @@ def read_manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
     return manifest
 
 
-def read_table(home: Path, snapshot_id: str, name: str) -> pa.Table:
-    """A table of a snapshot; an older one may have columns other than today's.
+def read_table(home: Path, snapshot_id: str, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table of a snapshot; an older one may have columns other than today's. ``columns``: only those of them that it
+    has.
 
     Raises UnknownSnapshot, BrokenSnapshot.
     """
     path = _folder(home, snapshot_id) / f"{name}.parquet"
     try:
-        return pq.read_table(path, partitioning=None)  # a folder named a=b is no column
+        if columns is not None:
+            there = pq.read_schema(path).names
+            columns = [name for name in columns if name in there]
+        return pq.read_table(path, columns=columns, partitioning=None)  # a folder named a=b is no column
     except FileNotFoundError:
         raise BrokenSnapshot(home, snapshot_id, f"{path.name} is missing") from None
     except pa.ArrowException as error:
@@ -133,9 +188,10 @@ def read_tables(home: Path, snapshot_id: str) -> dict[str, pa.Table]:
     return {name: read_table(home, snapshot_id, name) for name in read_manifest(home, snapshot_id)["files"]}
 
 
-def verify(home: Path, snapshot_id: str) -> list[str]:
+def verify(home: Path, snapshot_id: str, digests: dict[tuple[int, int], str] | None = None) -> list[str]:
     """What is wrong with a snapshot's files, in words; nothing where each is as it was written.
 
+    ``digests``: by device and inode, read and added to, so that a file that several snapshots share is read once.
     Raises UnknownSnapshot.
     """
     try:
@@ -150,12 +206,25 @@ def verify(home: Path, snapshot_id: str) -> list[str]:
             problems.append(f"{name}: {path.name} is missing")
         elif path.stat().st_size != written["bytes"]:
             problems.append(f"{name}: {path.name} has {path.stat().st_size} bytes, not {written['bytes']}")
-        elif sha256(path.read_bytes()) != written["sha256"]:
-            problems.append(f"{name}: {path.name} is not the file that was written (its sha256 differs)")
+        else:
+            problems += _wrong_bytes(path, name, written["sha256"], {} if digests is None else digests)
     known = {MANIFEST, *(written["file"] for written in manifest["files"].values())}
     # Names with a dot are the desktop's, as .DS_Store.
     problems += [f"{path.name} is no part of it" for path in sorted(folder.glob("[!.]*")) if path.name not in known]
     return problems
+
+
+def _wrong_bytes(path: Path, name: str, written: str, digests: dict[tuple[int, int], str]) -> list[str]:
+    try:
+        file = path.stat()
+        place = (file.st_dev, file.st_ino)
+        if place not in digests:
+            digests[place] = sha256(path.read_bytes())
+    except OSError as error:
+        return [f"{name}: {path.name} cannot be read ({error.strerror})"]
+    if digests[place] != written:
+        return [f"{name}: {path.name} is not the file that was written (its sha256 differs)"]
+    return []
 
 
 def parsers_used(documents: pa.Table) -> dict[str, int]:

@@ -71,7 +71,8 @@ CHANGE_TYPES = (
     "attribute_changed",
     "narrative_changed",
 )
-CAUSES = ("source", "parser", "schema")
+CAUSES = ("restore", "parser", "schema", "source")
+"""In the order in which they add up: see ``compare.py``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +345,12 @@ CHANGES = Table(
             pattern=EVENT_ID_PATTERN,
         ),
         _required("change_type", "Kind of change.", values=CHANGE_TYPES),
-        _required("cause", "Who changed: the source, our parser, or our schema.", values=CAUSES),
+        _required(
+            "cause",
+            "Who changed: the source, our parser (or the order of trust), our schema, or a person who restored an "
+            "older snapshot; what a run brings back after that is of `restore` too. Only `source` is news of a code.",
+            values=CAUSES,
+        ),
         Column("source", "Source of the row; null for `codes`.", pattern=NAME_PATTERN),
         _required("code", "The code.", pattern=CODE_PATTERN),
         _required("table_name", "Table of the row.", pattern=NAME_PATTERN),
@@ -358,6 +364,40 @@ CHANGES = Table(
         Column("after", "Value in this snapshot.", max_length=200_000),
         Column("effective_on", "From which day the change counts, where the source says so.", DATE),
         _required("parent_snapshot_id", "The parent.", pattern=SNAPSHOT_ID_PATTERN),
+    ),
+)
+
+
+def _as_in_codes(column: Column) -> Column:
+    """A value of a state that may be older than the column, and than what is allowed in it today."""
+    return Column(column.name, column.description, column.type)
+
+
+CODE_VERSIONS = Table(
+    "code_versions",
+    "run",
+    "One row for each state that a code was in, over all snapshots that are kept: `codes` through time.",
+    ("code", "version"),
+    (
+        _CODE,
+        _required("version", "Which state of the code, from 1; earlier ones may have expired.", INT32, minimum=1),
+        *(_as_in_codes(CODES.column(name)) for name in CODES.compared),
+        _required(
+            "valid_from",
+            "Since when, in data time: the snapshot's as-of time, or its parent's where that is later. A state held at "
+            "`t` where `valid_from <= t and (valid_to is null or t < valid_to)`: one row for each code there was.",
+            TIMESTAMP,
+        ),
+        Column(
+            "valid_to",
+            "Until when; null where it is so in this snapshot. The same as `valid_from` where it was corrected without "
+            "newer pages.",
+            TIMESTAMP,
+        ),
+        _required(
+            "first_snapshot", "Number of the first snapshot with it (`number` in its manifest).", INT32, minimum=1
+        ),
+        Column("last_snapshot", "Number of the last one; null where it is so in this snapshot.", INT32, minimum=1),
     ),
 )
 
@@ -389,7 +429,7 @@ FACTS: tuple[Table, ...] = (
     NOTICES,
 )
 # The order in which people meet them.
-TABLES: tuple[Table, ...] = (CODES, *FACTS, DOCUMENTS, UNMAPPED, QUARANTINE, CHANGES, SNAPSHOT)
+TABLES: tuple[Table, ...] = (CODES, *FACTS, DOCUMENTS, UNMAPPED, QUARANTINE, CHANGES, CODE_VERSIONS, SNAPSHOT)
 COMPARED: tuple[Table, ...] = (CODES, *FACTS)
 BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}
 

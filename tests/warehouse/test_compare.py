@@ -16,7 +16,7 @@ from tests.warehouse.generated import FULL
 from tests.warehouse.generated import records as any_record
 from tests.warehouse.invented import TRUST, assembled, day, everything, page
 from warehouse.codes import derive_codes
-from warehouse.compare import compare, no_changes
+from warehouse.compare import Stage, compare, no_changes
 from warehouse.tables import BY_NAME, CHANGES, CODES, COMPARED, DOCUMENTS, FACTS, Table
 
 PARENT = "20260301T120000Z-0123abcd"
@@ -154,7 +154,7 @@ def test_event_ids_are_a_hash_of_what_changed(tmp_path: Path) -> None:
     assert first["event_id"].equals(again["event_id"])
     assert first.equals(first.sort_by("event_id"))
     back = compare(two, one, PARENT)
-    parser = compare(one, two, PARENT, rebased=two)
+    parser = compare(one, two, PARENT, [Stage(two, "parser")])
     once_more = compare(one, two, "20260401T120000Z-0123abcd")  # there, back and there again: two events, not one
     ids = [row["event_id"] for made in (first, back, parser, once_more) for row in made.to_pylist()]
     assert len(set(ids)) == len(ids)
@@ -165,14 +165,18 @@ def test_law_7_the_cause_is_told(tmp_path: Path) -> None:
     parent = tables_of(tmp_path / "1", Descriptor("short", "A"), Descriptor("long", "Old"))
     rebased = tables_of(tmp_path / "2", Descriptor("short", "B"), Descriptor("long", "Old"))
     child = tables_of(tmp_path / "3", Descriptor("short", "B"), Descriptor("long", "New"))
-    told = {(r["cause"], r["table_name"], r["before"], r["after"]) for r in changes(parent, child, rebased=rebased)}
+    told = {
+        (r["cause"], r["table_name"], r["before"], r["after"])
+        for r in changes(parent, child, between=[Stage(rebased, "parser")])
+    }
     assert told == {
         ("parser", "descriptors", "A", "B"),
         ("parser", "codes", "A", "B"),
         ("source", "descriptors", "Old", "New"),
         ("source", "codes", "Old", "New"),
     }
-    told = {(r["cause"], r["table_name"]) for r in changes(parent, child, rebased=rebased, changed_schemas={"codes"})}
+    read_anew = Stage(rebased, "parser", {"codes"})
+    told = {(r["cause"], r["table_name"]) for r in changes(parent, child, between=[read_anew])}
     assert told == {("parser", "descriptors"), ("schema", "codes"), ("source", "descriptors"), ("source", "codes")}
 
 
@@ -181,7 +185,7 @@ def test_an_older_snapshot_with_other_columns_can_be_compared(tmp_path: Path) ->
     wider = today["notices"].append_column("gone", today["notices"]["text"])
     older = {**today, "codes": today["codes"].drop_columns("title"), "notices": wider}
     del older["modifiers"]
-    told = changes(older, today, rebased=today, changed_schemas={"codes", "notices", "modifiers"})
+    told = changes(older, today, between=[Stage(today, "parser", {"codes", "notices", "modifiers"})])
     assert {(row["cause"], row["table_name"], row["column_name"]) for row in told} == {
         ("schema", "codes", "title"),
         ("schema", "modifiers", None),
@@ -255,7 +259,7 @@ def test_changes_add_up(before: Tables, after: Tables) -> None:
 @given(snapshots, snapshots, snapshots)
 def test_law_7_causes_add_up(parent: Tables, rebased: Tables, child: Tables) -> None:
     """What the parser changed and what the source changed, one after the other, give the child."""
-    told = changes(parent, child, rebased=rebased)
+    told = changes(parent, child, between=[Stage(rebased, "parser")])
     for table in COMPARED:
         by_cause = {cause: [row for row in told if row["cause"] == cause] for cause in ("parser", "source")}
         between = {key(table, row): content(table, row) for row in rebased[table.name].to_pylist()}
