@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import parsers
 from flows.errors import UsageError
+from warehouse.limits import rule_names
 
 FLOOR = "floor"
 
 
-def sources_let_pass(wanted: Sequence[str]) -> list[str]:
-    """The sources whose floor is to be let pass. Raises UsageError. Ex: ``floor:codingahead``"""
-    known = [source.name for source in parsers.sources()]
-    sources = []
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """``rules``: all of them, as they were typed. ``floors``: the sources whose latest landing is let pass. ``bands``:
+    rules as ``rows:openpayer``."""
+
+    rules: tuple[str, ...] = ()
+    floors: tuple[str, ...] = ()
+    bands: frozenset[str] = frozenset()
+
+
+def let_pass(wanted: Sequence[str]) -> Accepted:
+    """The rules that a person typed. Raises UsageError. Ex: ``floor:codingahead``, ``mass_change:openpayer``"""
+    sources = [source.name for source in parsers.sources()]
+    floors, bands = {f"{FLOOR}:{source}": source for source in sources}, rule_names(sources)
     for rule in wanted:
-        name, _, source = rule.partition(":")
-        if name != FLOOR or source not in known:
-            rules = ", ".join(f"{FLOOR}:{name}" for name in known)
-            raise UsageError(f"--accept {rule}: there is no such rule to let pass. There are {rules}.")
-        sources.append(source)
-    return sources
+        if rule not in floors and rule not in bands:
+            known = ", ".join((*floors, *bands))
+            raise UsageError(f"--accept {rule}: there is no such rule to let pass. There are {known}.")
+    return Accepted(
+        tuple(wanted),
+        tuple(floors[rule] for rule in dict.fromkeys(wanted) if rule in floors),
+        frozenset(rule for rule in wanted if rule in bands),
+    )

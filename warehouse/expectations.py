@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,14 @@ from warehouse.codes import VALUE_TABLES, derive_codes
 from warehouse.columnar import as_text, joined
 from warehouse.frames import frame
 from warehouse.gx import Broken, Rule, open_batches, run_suite
-from warehouse.rules import STOP_ROWS, STOP_SHARE, RowRule, TableRule, row_rules, table_rules
+from warehouse.rules import RowRule, TableRule, row_rules, table_rules
 from warehouse.tables import (
     CHANGES,
+    CODE_VERSIONS,
     CODES,
     DOCUMENTS,
     FACTS,
     QUARANTINE,
-    SEVERITIES,
     SNAPSHOT,
     STRING,
     UNMAPPED,
@@ -31,17 +31,32 @@ from warehouse.tables import (
 )
 
 _EXAMPLES = 3
+_ADVICE = "Look at their pages with `cptflow parse`: when so many break it, a site has changed or a parser is wrong."
+_OUR_FAULT = (
+    "These are conclusions of cptflow's own: it is at fault, not the pages. Nothing was lost; please report it."
+)
+# A table of another shape never gets as far as a suite: see `_misshapen`.
+_AS_DECLARED = {
+    "rule": "schema",
+    "expectation": "pyarrow.Schema",
+    "severity": "critical",
+    "success": True,
+    "broken_rows": 0,
+    "allowed_rows": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A reason not to publish. ``observed`` and ``limit`` count rows."""
+    """A reason not to publish. ``observed`` and ``limit`` count rows. ``accept``: the name by which a person lets it
+    pass, where one may."""
 
     rule: str
     table: str
     observed: float
     limit: float
     message: str
+    accept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +80,23 @@ def validate(tables: Mapping[str, pa.Table], as_of: dt.datetime, trust: Sequence
         return Validation(dict(tables), [], misshapen)
     run = _Run(open_batches(), as_of, dict(tables))
     _check(run, DOCUMENTS)
-    _check(run, CODES, ("critical",))  # which codes there are; what they hold comes from the facts
+    _check(run, CODES, _holds_back)  # which codes there are; what they hold comes from the facts
     for table in (*FACTS, UNMAPPED):
         _check(run, table)
     if any(run.suites[name]["held_back"] for name in VALUE_TABLES):
         run.tables[CODES.name] = derive_codes(run.tables[CODES.name], run.tables, trust, as_of)
-    _check(run, CODES, ("warning", "info"))
+    _check(run, CODES, lambda rule: not _holds_back(rule))
     run.tables[QUARANTINE.name] = quarantine.merged([tables[QUARANTINE.name], *run.told])
     _check(run, QUARANTINE)
     return Validation(run.tables, [run.suites[table.name] for table in checked], run.stopped)
 
 
 def validate_run_tables(tables: Mapping[str, pa.Table], as_of: dt.datetime) -> Validation:
-    """Check ``changes`` and ``snapshot``, which are made after ``validate``: no row of theirs may break a rule.
+    """Check the tables that are made after ``validate``, since they depend on the parent: no row may break a rule.
 
     ``tables``: all tables of the snapshot that is to be. Raises RuleCouldNotRun.
     """
-    checked = (CHANGES, SNAPSHOT)
+    checked = (CHANGES, CODE_VERSIONS, SNAPSHOT)
     if misshapen := _misshapen(checked, tables):
         return Validation(dict(tables), [], misshapen)
     run = _Run(open_batches(), as_of, dict(tables))
@@ -102,12 +117,17 @@ class _Run:
     stopped: list[Stop] = field(default_factory=list)
 
 
-def _check(run: _Run, table: Table, severities: Sequence[str] = SEVERITIES) -> None:
-    """Run the suite of ``table``; hold back rows, tell of them, and note reasons to stop."""
+def _holds_back(rule: Rule) -> bool:
+    return isinstance(rule, TableRule) or rule.holds_back
+
+
+def _check(run: _Run, table: Table, wanted: Callable[[Rule], bool] = lambda rule: True) -> None:
+    """Run the ``wanted`` rules of ``table``; hold back rows, tell of them, and note reasons to stop."""
     rows = run.tables[table.name]
-    all_rules: list[Rule] = [*row_rules(table, run.as_of), *table_rules(table, _readable_pages(run.tables))]
-    rules = [rule for rule in all_rules if rule.severity in severities]
-    broken = run_suite(run.batches, table.name, frame(table, rows, run.tables), rules)
+    pages, codes = _readable_pages(run.tables), run.tables[CODES.name].num_rows
+    all_rules: list[Rule] = [*row_rules(table, run.as_of), *table_rules(table, pages, codes)]
+    rules = [rule for rule in all_rules if wanted(rule)]
+    broken = run_suite(run.batches, table.name, frame(table, rows, run.tables, run.as_of), rules)
     held: set[int] = set()
     for one in broken:
         if isinstance(one.rule, TableRule):
@@ -115,10 +135,8 @@ def _check(run: _Run, table: Table, severities: Sequence[str] = SEVERITIES) -> N
             continue
         if stop := _stop_of_rows(table, one.rule, one, rows):
             run.stopped.append(stop)
-        if one.rule.allowed(rows.num_rows) == 0:
-            continue
         run.told.append(quarantine.told(table, one.rule, rows.take(pa.array(one.rows, pa.int64()))))
-        if one.rule.severity == "critical":
+        if one.rule.holds_back:
             held.update(one.rows)
     if held:
         run.tables[table.name] = _without(rows, held)
@@ -128,6 +146,8 @@ def _check(run: _Run, table: Table, severities: Sequence[str] = SEVERITIES) -> N
             "success": before["success"] and summary["success"],
             "rules": before["rules"] + summary["rules"],
         }
+    else:
+        summary["rules"].insert(0, _AS_DECLARED)
     run.suites[table.name] = summary
 
 
@@ -153,11 +173,10 @@ def _stop_of_rows(table: Table, rule: RowRule, broken: Broken, rows: pa.Table) -
     values = as_text(first[rule.columns[0]]).to_pylist()
     examples = "; ".join(f"{key[:100]!a}: {(value or '')[:100]!a}" for key, value in zip(keys, values, strict=True))
     share = f"{count / rows.num_rows:.1%}"
-    limit = f"{allowed} ({STOP_SHARE:.0%}; {STOP_ROWS} or half of a small table)" if allowed else "none"
+    limit = f"{allowed} ({rule.limit_in_force})" if allowed else "none"
     message = (
         f"{table.name}.{rule.name}: {count} of {rows.num_rows} rows ({share}) break the rule, {limit} may. "
-        f"The rule: {rule.message}. First of them: {examples}. Look at their pages with `cptflow parse`: when so many "
-        "break it, a site has changed or a parser is wrong."
+        f"The rule: {rule.message}. First of them: {examples}. {_ADVICE if allowed else _OUR_FAULT}"
     )
     return Stop(rule.name, table.name, count, allowed, message)
 

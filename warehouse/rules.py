@@ -1,9 +1,10 @@
 """What must hold of the tables, as data: rules over rows, and rules over whole tables.
 
-A row that breaks a critical row rule is held back in ``quarantine``; where more rows of a table break it than chance
-explains, publication stops. A broken table rule stops publication at once. Each column of ``tables.py`` has one rule
+A row that breaks a critical row rule is held back in ``quarantine``; where more rows of a table break it than its limit
+allows, publication stops. A broken table rule stops publication at once. Each column of ``tables.py`` has one rule
 for its form, which a missing value in a required column breaks as well; what columns and tables owe each other stands
-below. ``frames.py`` makes what the rules look at, ``expectations.py`` runs them.
+below, what a snapshot owes its parent in ``bands.py``. ``frames.py`` makes what the rules look at, ``expectations.py``
+runs them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from parsers import vocabulary
 from warehouse.tables import (
     BOOL,
+    CHANGES,
     CODE_OR_RANGE_PATTERN,
     CODE_PATTERN,
+    CODE_VERSIONS,
     CODES,
     DATE,
     DOCUMENTS,
@@ -43,15 +46,37 @@ FIRST_DAY = dt.date(1966, 1, 1)
 """CPT was first published in 1966."""
 DAYS_AHEAD = 731
 """Code sets are announced about a year ahead; two years are no slip of the pen."""
-STOP_SHARE = 0.02
-"""Of a table's rows, the share that may break a critical rule. Above it, a site or a parser has changed, and what is
-left is no fair picture: publication stops."""
-STOP_ROWS = 25
-"""So many rows may break a rule in any case, if they are no more than half of the table..."""
-HANDFUL = 5
-"""... and so many whatever the table's size: one bad page of three, or of one, says nothing about a site."""
+LONGEST = 200_000
+"""Characters of a text of which no more is known than that it is one."""
 
-_NO_ROW_MAY_BREAK = (QUARANTINE.name, "changes", "snapshot")  # made by us, and nowhere to hold a row back to
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many rows of a table may break a rule before publication stops: ``handful`` whatever its size, ``few`` if
+    they are no more than half of it, or ``share`` of it, whichever is the most."""
+
+    handful: int
+    few: int
+    share: float
+
+    def of(self, rows: int) -> int:
+        return max(self.handful, min(self.few, rows // 2), int(self.share * rows))
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%}; {self.few} or half of a small table"
+
+
+USUAL = Limit(handful=5, few=25, share=0.02)
+"""Above it, a site or a parser has changed, and what is left is no fair picture. One bad page of three, or of one, says
+nothing about a site."""
+ORPHANS = Limit(handful=200, few=1000, share=0.05)
+"""A page or code that is held back, which is judged by itself, takes its rows along: up to forty in a table, and long
+pages more than their share."""
+NONE = Limit(handful=0, few=0, share=0.0)
+"""The row was made by us: if it is wrong, so are we."""
+
+# Made by us, and nowhere to hold a row back to.
+_NO_ROW_MAY_BREAK = (QUARANTINE.name, "changes", CODE_VERSIONS.name, "snapshot")
 FORMS = {  # in words
     CODE_PATTERN: "a CPT or HCPCS code: four digits and a digit, F, T, U or M, or a letter A to V and four digits",
     CODE_OR_RANGE_PATTERN: "a CPT or HCPCS code, or a range of two with a hyphen between them",
@@ -69,7 +94,8 @@ class RowRule:
     """``expectation``: a class of great_expectations.expectations, run with ``arguments`` over the table's frame.
 
     ``columns``: what the rule is about; the first one's value is shown. ``severity``: rows that break a critical rule
-    are held back; others stay, and are told.
+    are held back; others stay, and are told. ``limit``: None stands for the usual one: ``USUAL`` for critical rules,
+    ``NONE`` in tables that we make, any number for others.
     """
 
     name: str
@@ -79,14 +105,25 @@ class RowRule:
     arguments: Mapping[str, object]
     message: str
     severity: str = "critical"
+    limit: Limit | None = None
 
     def allowed(self, rows: int) -> int | None:
         """How many of a table's ``rows`` may break the rule before publication stops; None: any number."""
-        if self.table in _NO_ROW_MAY_BREAK:
-            return 0
+        limit = self.limit_in_force
+        return None if limit is None else limit.of(rows)
+
+    @property
+    def limit_in_force(self) -> Limit | None:
+        if self.limit is not None:
+            return self.limit
         if self.severity != "critical":
             return None
-        return max(HANDFUL, min(STOP_ROWS, rows // 2), int(STOP_SHARE * rows))
+        return NONE if self.table in _NO_ROW_MAY_BREAK else USUAL
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether rows that break it leave their table; where none may, there is nothing to publish without them."""
+        return self.severity == "critical" and self.limit_in_force != NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +147,14 @@ def row_rules(table: Table, as_of: dt.datetime) -> tuple[RowRule, ...]:
     return (_unique(table), *forms, *_own(table))
 
 
-def table_rules(table: Table, readable_pages: int) -> tuple[TableRule, ...]:
-    """Rules of the whole table. ``readable_pages``: how many pages the tables could be made from."""
+def table_rules(table: Table, readable_pages: int, codes: int) -> tuple[TableRule, ...]:
+    """Rules of the whole table. ``readable_pages``: how many pages the tables could be made from; ``codes``: rows of
+    the table ``codes``."""
+    if table is CODE_VERSIONS:
+        expected = {"column": "open_code", "min_value": codes, "max_value": codes}
+        message = "each code of codes has the state that it is in"
+        expectation = "ExpectColumnUniqueValueCountToBeBetween"
+        return (TableRule("every_code_open", table.name, expectation, expected, codes, message),)
     if table is CODES and readable_pages:
         least = {"min_value": 1}
         message = "pages were read, and yet there is no code"
@@ -143,10 +186,11 @@ def _form(table: Table, column: Column, as_of: dt.datetime) -> RowRule:
         {"column": column.name, **arguments},
         f"{column.name} {must} {words}",
         # A code or a page is never held back for a value that it can do without: all its rows would go with it.
-        "warning" if column.nullable and table in (CODES, DOCUMENTS) and column.name not in _IDENTITY else "critical",
+        "warning" if column.nullable and table in _FORGIVING and column.name not in _IDENTITY else "critical",
     )
 
 
+_FORGIVING = (CODES, DOCUMENTS, CODE_VERSIONS)
 _IDENTITY = ("source", "code")
 
 
@@ -158,7 +202,7 @@ def _allowed(table: Table, column: Column, as_of: dt.datetime) -> tuple[str, str
         words = FORMS.get(column.pattern, f"of the form {column.pattern}")
         return "form", "ExpectColumnValuesToMatchRegex", _whole(column.pattern), words
     if column.type == STRING:
-        least, most = 0 if column.nullable else 1, column.max_length
+        least, most = 0 if column.nullable else 1, column.max_length or LONGEST
         arguments: dict[str, object] = {"min_value": least, "max_value": most}
         return "length", "ExpectColumnValueLengthsToBeBetween", arguments, f"a text of {least} to {most} characters"
     low, high, words = _range(table, column, as_of)
@@ -205,9 +249,9 @@ def _own(table: Table) -> Iterator[RowRule]:
     """What columns owe each other and tables owe each other. Columns that only the frame has: see ``frames.py``."""
     if table in FACTS or table is UNMAPPED:
         page = ("document_id",) if table is UNMAPPED else ("document_id", "source", "code")
-        yield _present(table, "document_known", page, f"documents has no page with this {', '.join(page)}")
+        yield _present(table, "document_known", page, f"documents has no page with this {', '.join(page)}", ORPHANS)
     if table in FACTS:
-        yield _present(table, "code_known", ("code",), "codes has no such code")
+        yield _present(table, "code_known", ("code",), "codes has no such code", ORPHANS)
     if table is CODES:
         yield from _codes(table)
     if table is INDICATORS_TABLE:
@@ -223,15 +267,29 @@ def _own(table: Table) -> Iterator[RowRule]:
         message = "claimed, set_aside and unmapped must add up to blocks"
         counts = ("blocks", "claimed", "set_aside", "unmapped")
         yield _equal(table, "blocks_add_up", counts, "blocks_told", message, "warning")
+    if table is CHANGES:
+        yield _present(table, "values_differ", ("after", "before"), "before and after must differ")
+        message = "parent_snapshot_id must be the parent of this snapshot"
+        yield _present(table, "parent_agrees", ("parent_snapshot_id",), message)
+    if table is CODE_VERSIONS:
+        yield from _code_versions(table)
     if table is SNAPSHOT:
         for counted in ("codes", "documents", "changes"):
             message = f"{counted} must be the number of rows in the table {counted}"
             yield _equal(table, f"{counted}_counted", (counted,), f"{counted}_counted", message, "critical")
 
 
-def _present(table: Table, name: str, columns: tuple[str, ...], message: str) -> RowRule:
+def _present(
+    table: Table,
+    name: str,
+    columns: tuple[str, ...],
+    message: str,
+    limit: Limit | None = None,
+    severity: str = "critical",
+) -> RowRule:
     """The frame has a column ``name`` that is null where the rule is broken, as a left join leaves it."""
-    return RowRule(name, table.name, columns, "ExpectColumnValuesToNotBeNull", {"column": name}, message)
+    expectation = "ExpectColumnValuesToNotBeNull"
+    return RowRule(name, table.name, columns, expectation, {"column": name}, message, severity, limit)
 
 
 def _equal(table: Table, name: str, columns: tuple[str, ...], made: str, message: str, severity: str) -> RowRule:
@@ -254,20 +312,36 @@ def _codes(table: Table) -> Iterator[RowRule]:
         "code_system and category must be those that the code's form tells",
     )
     # Only a warning: the dates are as the sites write them, and some write odd histories.
-    yield RowRule(
-        "dates_in_order",
-        table.name,
-        ("deleted_on", "added_on"),
-        "ExpectColumnPairValuesAToBeGreaterThanB",
-        {
-            "column_A": "deleted_on",
-            "column_B": "added_on",
-            "or_equal": True,
-            "ignore_row_if": "either_value_is_missing",
-        },
-        "deleted_on must not be before added_on",
-        "warning",
+    message = "deleted_on must not be before added_on"
+    yield _not_before(table, "dates_in_order", ("deleted_on", "added_on"), message, "warning")
+    # Law 3. That a code is deleted is our conclusion, so that a single one without evidence stops.
+    message = (
+        "a code is deleted on evidence only: a deleted_on up to the snapshot's as-of day, a deleted event, a "
+        "deletion_notice or a page_gone"
     )
+    yield _present(table, "deleted_has_evidence", ("status", "deleted_on"), message, NONE)
+
+
+def _not_before(
+    table: Table, name: str, columns: tuple[str, str], message: str, severity: str = "critical", later: str = ""
+) -> RowRule:
+    """The first of ``columns`` (or the frame's column ``later``) must not be less than the last, if both are there."""
+    pair = {"column_A": later or columns[0], "column_B": columns[-1], "or_equal": True}
+    arguments = {**pair, "ignore_row_if": "either_value_is_missing"}
+    expectation = "ExpectColumnPairValuesAToBeGreaterThanB"
+    return RowRule(name, table.name, columns, expectation, arguments, message, severity)
+
+
+def _code_versions(table: Table) -> Iterator[RowRule]:
+    message = "valid_to must not be before valid_from"
+    yield _not_before(table, "validity_in_order", ("valid_to", "valid_from"), message)
+    message = "a state must end before the code's next one begins"
+    yield _not_before(table, "no_overlap", ("code", "valid_to"), message, later="next_from")
+    once = {"column": "open_code"}
+    message = "a code is in one state at a time: only one has no valid_to"
+    yield RowRule("one_open", table.name, ("code", "valid_to"), "ExpectColumnValuesToBeUnique", once, message)
+    message = "codes has no such code, so its last state has a valid_to"
+    yield _present(table, "open_code_known", ("code", "valid_to"), message)
 
 
 def _related_codes(table: Table) -> Iterator[RowRule]:
@@ -279,6 +353,14 @@ def _related_codes(table: Table) -> Iterator[RowRule]:
     regex = "ExpectColumnValuesToMatchRegex"
     message = f"a related CPT or HCPCS code must be {FORMS[CODE_OR_RANGE_PATTERN]}"
     yield RowRule("related_code_form", table.name, columns, regex, cms, message)
+    replacement = ("related_code", "related_system", "relation")
+    message = "a code is replaced by a CPT or HCPCS code"
+    yield _present(table, "replacement_system", replacement, message)
+    message = "a code must not be replaced by itself"
+    yield _present(table, "replacement_other", (*replacement, "code"), message, severity="warning")
+    # The site says so, and nothing is wrong with it; whoever follows the replacement finds nothing here.
+    message = "codes has no such code: no page of the replacement was captured yet"
+    yield _present(table, "replacement_known", replacement, message, severity="info")
     message = "a related code should have the form of an ICD-10-CM code (A00.0) or a taxonomy code (207Q00000X)"
     yield RowRule("foreign_code_form", table.name, columns, regex, other, message, "warning")
 
