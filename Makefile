@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: .venv help run test test-full wget lint types goldens docs bench bench-size serve lock clean
+.PHONY: .venv help run test test-full wget chromium lint types goldens docs bench bench-size serve lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ run: .venv       ## the main job on the sample pages, into ./data
 test: .venv lint ## lint, types and the quick tests (under 5 minutes)
 	$(BIN)/pytest -q -n auto -m "not full"
 
-test-full: .venv wget ## all tests: servers on loopback, crawls, kill loops, hostile pages, long properties
+test-full: .venv wget chromium ## all tests: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
 	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto
 
 # It writes WARC files as many archives hold them, which must land.
@@ -37,6 +37,13 @@ wget:
 	  echo "Installing wget, which a test needs: apt-get install wget"; \
 	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wget; } \
 	  || { echo "wget is missing and could not be installed. As root: apt-get install wget"; exit 1; }; }
+
+# It opens the quality report as people do.
+chromium:
+	@command -v chromium > /dev/null || { \
+	  echo "Installing chromium, which a test needs: apt-get install chromium"; \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
+	  || { echo "chromium is missing and could not be installed. As root: apt-get install chromium"; exit 1; }; }
 
 lint: .venv      ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
-"""`make docs` draws docs/img/run.svg: what a terminal shows at the end of the main job on the sample pages."""
+"""`make docs` draws docs/img: what a terminal shows at the end of the main job on the sample pages (run.svg), and the
+top of a quality report of them (quality.png), where Chromium is there to open it."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,6 +48,39 @@ def draw(text: str, title: str, path: Path) -> None:
     console.save_svg(str(path), title=title, unique_id="cptflow", code_format=TEMPLATE)
 
 
+def photograph(place: Path, target: Path) -> None:
+    """The top of the report after the first sample pages came in three parts, so that there are trends."""
+    if not (chromium := shutil.which("chromium")):
+        sys.stderr.write(f"{target.name} stays as it is: there is no chromium to open the page with.\n")
+        return
+    first, *later = sorted((ROOT / "raw/samples").iterdir())
+    parts = [*_thirds(first, place), *later]
+    command = [Path(sys.executable).with_name("cptflow"), "run", "--each", *parts, "--home", place / "data"]
+    subprocess.run(command, check=True, capture_output=True)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1200, "height": 1120}, color_scheme="light")
+        page.goto((place / "data/warehouse/docs/quality.html").as_uri())
+        page.screenshot(path=target)
+        browser.close()
+
+
+def _thirds(sample: Path, place: Path) -> list[Path]:
+    """Folders with a third, two thirds and all of a folder of sample pages."""
+    lines = (sample / "manifest.jsonl").read_text("utf-8").splitlines(keepends=True)
+    folders = []
+    for part in (1, 2, 3):
+        folders.append(place / f"{sample.name}-{part}")
+        folders[-1].mkdir()
+        kept = lines[: len(lines) * part // 3]
+        for line in kept:
+            shutil.copy(sample / json.loads(line)["file"], folders[-1])
+        (folders[-1] / "manifest.jsonl").write_text("".join(kept), "utf-8")
+    return folders
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         samples = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "raw/samples").iterdir())]
@@ -53,6 +89,8 @@ def main() -> None:
     last = shown.index("Run ", shown.index("This is the home's first snapshot"))
     (ROOT / "docs/img").mkdir(exist_ok=True)
     draw(shown[last:], "make run", ROOT / "docs/img/run.svg")
+    with tempfile.TemporaryDirectory() as folder:
+        photograph(Path(folder), ROOT / "docs/img/quality.png")
 
 
 if __name__ == "__main__":
