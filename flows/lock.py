@@ -1,4 +1,8 @@
-"""One run at a time in a home. The kernel frees the lock when its holder dies, however it dies."""
+"""One run at a time in a home. The kernel frees the lock when its holder dies, however it dies.
+
+A holder that is stopped for a while keeps it. Only a person can take it away, by removing the lock's file: the next run
+then locks a new file, and the first is told before it publishes (`Held.check`).
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,36 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.errors import HomeHeld
+from flows.errors import HomeHeld, LockLost
 
 LOCK = ".lock"
 HOLDER = ".lock.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A home that is held. ``file`` tells the lock's file from any other one of its name: its device and inode."""
+
+    home: Path
+    run_id: str
+    file: tuple[int, int] | None
+
+    def check(self) -> None:
+        """Raises LockLost where the lock's file is not the one that was locked."""
+        if _file_at(self.home / LOCK) != self.file:
+            holder = read_holder(self.home)
+            other = holder if holder and holder["run_id"] != self.run_id else None
+            raise LockLost(str(self.home), str(self.home / LOCK), other)
+
+
 @contextmanager
-def hold(home: Path, run_id: str) -> Iterator[None]:
+def hold(home: Path, run_id: str) -> Iterator[Held]:
     """Hold the home for a run. Raises HomeHeld at once where another run holds it."""
     lock = FileLock(home / LOCK)
     try:
@@ -28,10 +49,11 @@ def hold(home: Path, run_id: str) -> Iterator[None]:
     except Timeout:
         raise HomeHeld(str(home), read_holder(home)) from None
     try:
+        held = Held(home, run_id, _file_at(home / LOCK))
         _write_holder(home, run_id)
-        yield
+        yield held
     finally:
-        (home / HOLDER).unlink(missing_ok=True)
+        _remove_holder(home, run_id)
         lock.release()
 
 
@@ -73,6 +95,22 @@ if sys.platform != "win32":
         return False
 
 
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove_holder(home: Path, run_id: str) -> None:
+    """Not where another run wrote its own name there; and what the disk refuses here hides no error of the run."""
+    holder = read_holder(home)
+    if holder is None or holder["run_id"] == run_id:
+        with suppress(OSError):
+            (home / HOLDER).unlink(missing_ok=True)
+
+
 def _write_holder(home: Path, run_id: str) -> None:
     """Whole or not at all, so that whoever is turned away reads one holder."""
     holder = {
@@ -82,6 +120,6 @@ def _write_holder(home: Path, run_id: str) -> None:
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
-    temporary = home / f"{HOLDER}.{os.getpid()}"
+    temporary = home / f"{HOLDER}.tmp"
     temporary.write_text(json.dumps(holder), encoding="utf-8")
     temporary.replace(home / HOLDER)

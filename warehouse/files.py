@@ -32,6 +32,22 @@ def write_durably(path: Path, data: bytes | pa.Buffer) -> None:
         os.fsync(file.fileno())
 
 
+def link_same(path: Path, older: Path, data: pa.Buffer) -> bool:
+    """Make ``path`` a hard link of ``older`` if that file has just these bytes; whether it is one now.
+
+    Whatever stands in the way (no such file, a disk without links, too many of them) is no error: write a file then.
+    """
+    try:
+        if older.stat().st_size != data.size or not pa.py_buffer(older.read_bytes()).equals(data):
+            return False
+        os.link(older, path)
+        sync_folder(path)  # in a home that was copied a moment ago, the older file may not be on the disk yet
+    except OSError:
+        path.unlink(missing_ok=True)
+        return False
+    return True
+
+
 def replace_file(path: Path, data: bytes | pa.Buffer) -> None:
     """Put ``data`` at ``path`` in one step: a reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +57,7 @@ def replace_file(path: Path, data: bytes | pa.Buffer) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names in ``folder`` are on the disk (the files themselves may be already)."""
+    """Make sure that the names in ``folder`` are on the disk (the files themselves may be already), or a file is."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,9 @@
 """Publishing: all tables of one run become a snapshot, in one step.
 
 Whoever opens ``current`` sees one whole snapshot: everything is on the disk before the link moves (law 4). The home's
-lock keeps other writers away. What a killed run left behind is in nobody's way, and the next publication sweeps it.
+lock keeps other writers away, and a writer that lost it is refused before the link moves. What a killed run left behind
+is in nobody's way, and the next publication sweeps it. A table that is as it was in the parent is not stored twice: it
+is a hard link of the parent's file, where the disk knows such links.
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from warehouse.files import encode, sync_folder, write_durably
+from warehouse.files import encode, link_same, sync_folder, write_durably
 from warehouse.snapshots import (
     MANIFEST,
     ParentMoved,
@@ -29,8 +32,11 @@ from warehouse.snapshots import (
     verify,
 )
 from warehouse.tables import BY_NAME, SNAPSHOT, TABLES, fingerprint
+from warehouse.versions import Standing
 
 _STAGING, _LINK = ".staging-", ".current-"
+DOOMED = ".expired-"
+"""Begins the name of a folder that is being removed; whoever finds one may go on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Draft:
     parent: str | None
     run_id: str
     as_of: dt.datetime
+    stands: Standing
     published_at: dt.datetime
     cptflow_version: str
     tables: Mapping[str, pa.Table]
@@ -58,6 +65,7 @@ def draft(
     tables: Mapping[str, pa.Table],
     *,
     as_of: dt.datetime,
+    stands: Standing,
     parent: str | None,
     run_id: str,
     published_at: dt.datetime,
@@ -84,6 +92,7 @@ def draft(
         parent,
         run_id,
         as_of,
+        stands,
         published_at,
         cptflow_version,
         {**tables, SNAPSHOT.name: own},
@@ -100,21 +109,26 @@ def publish(
     trust: Sequence[str],
     accepted: Sequence[Mapping[str, str]] = (),
     held_back: Sequence[tuple[str, str]] = (),
+    restored: Mapping[str, str] | None = None,
+    still_held: Callable[[], None] | None = None,
 ) -> Published:
     """Put ``made`` on the disk and let ``current`` point to it, in one step.
 
     ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
     sources that it was made with. ``accepted``: what a person let pass. ``held_back``: (source, landing) that did not
-    count. Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it
-    was. A snapshot with this id that a killed run left behind is used if it is whole.
+    count. ``restored``: whose tables these are, where a person went back to them. ``still_held``: asked right before
+    ``current`` moves; it raises where the home's lock is no longer the caller's, and so does this function then.
+    Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it was. A
+    snapshot with this id that a killed run left is used if it is whole.
     """
-    if (current := current_id(home)) != made.parent:
-        raise ParentMoved(home, made.snapshot_id, made.parent, current)
+    _check_parent(home, made)
     folder = snapshots_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(home, made)
     target = folder / made.snapshot_id
-    if not target.exists():
+    if target.exists():
+        os.utime(target)  # it becomes current now: `expire` counts its parent's time of grace from here
+    else:
         staging = folder / f"{_STAGING}{made.run_id}"
         told = {
             "run_ids": sorted(run_ids),
@@ -122,10 +136,19 @@ def publish(
             "accepted": list(accepted),
             "held_back": [list(pair) for pair in held_back],
             "suites": list(suites),
+            **({"restored": dict(restored)} if restored else {}),
         }
-        _write(staging, made, _manifest(made) | told)
-        staging.rename(target)
-        sync_folder(folder)
+        try:
+            _write(staging, made, _manifest(made) | told, _older(home, made, restored))
+            staging.rename(target)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)  # a full disk is not left fuller
+            raise
+    for place in (folder, home / "warehouse", home):  # a killed run may have made them, and not got this far
+        sync_folder(place)
+    if still_held is not None:
+        still_held()
+    _check_parent(home, made)
     _point(home, made)
     return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
 
@@ -136,6 +159,8 @@ def _manifest(made: Draft) -> dict[str, Any]:
         "parent": made.parent,
         "run_id": made.run_id,
         "as_of": made.as_of.isoformat(timespec="microseconds"),
+        "number": made.stands.number,
+        "valid_from": made.stands.valid_from.isoformat(timespec="microseconds"),
         "published_at": made.published_at.isoformat(timespec="microseconds"),
         "cptflow_version": made.cptflow_version,
         "parsers": parsers_used(made.tables["documents"]),
@@ -152,10 +177,28 @@ def _manifest(made: Draft) -> dict[str, Any]:
     }
 
 
-def _write(staging: Path, made: Draft, manifest: Mapping[str, Any]) -> None:
+def _check_parent(home: Path, made: Draft) -> None:
+    if (current := current_id(home)) != made.parent:
+        raise ParentMoved(home, made.snapshot_id, made.parent, current)
+
+
+def _older(home: Path, made: Draft, restored: Mapping[str, str] | None) -> Path | None:
+    """The folder whose files may be the same as those of ``made``."""
+    older = restored["snapshot_id"] if restored else made.parent
+    return snapshots_folder(home) / older if older else None
+
+
+def _write(staging: Path, made: Draft, manifest: Mapping[str, Any], older: Path | None) -> None:
+    """``older``: a folder whose files are linked, not written again, where they have the same bytes.
+
+    The bytes are compared, not what the parent's manifest says of them: damage of an old file must not spread, and
+    reading is cheap beside writing.
+    """
     staging.mkdir()
     for name, data in made.files.items():
-        write_durably(staging / f"{name}.parquet", data)
+        path = staging / f"{name}.parquet"
+        if older is None or not link_same(path, older / path.name, data):
+            write_durably(path, data)
     write_durably(staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
     sync_folder(staging)
 
@@ -163,15 +206,20 @@ def _write(staging: Path, made: Draft, manifest: Mapping[str, Any]) -> None:
 def _point(home: Path, made: Draft) -> None:
     link = home / "warehouse" / f"{_LINK}{made.run_id}"
     link.symlink_to(Path("snapshots") / made.snapshot_id, target_is_directory=True)
-    link.replace(home / "warehouse" / "current")
+    try:
+        link.replace(home / "warehouse" / "current")
+    except OSError:
+        link.unlink(missing_ok=True)
+        raise
     sync_folder(home / "warehouse")
 
 
 def _sweep(home: Path, made: Draft) -> None:
     """Remove what killed runs never finished, and a folder of the id that is about to be published where it is not
     whole. Whatever else stands there is somebody's history, and stays."""
-    for leftover in snapshots_folder(home).glob(f"{_STAGING}*"):
-        shutil.rmtree(leftover)
+    for beginning in (_STAGING, DOOMED):
+        for leftover in snapshots_folder(home).glob(f"{beginning}*"):
+            shutil.rmtree(leftover)
     for leftover in (home / "warehouse").glob(f"{_LINK}*"):
         leftover.unlink()
     target = snapshots_folder(home) / made.snapshot_id

@@ -1,14 +1,18 @@
 """Law 4: a run that is killed at any moment leaves the last good snapshot, and the next run needs no repair."""
 
+import multiprocessing
+import random
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from flows import pipeline
 from flows.engine import InProcess
 from flows.settings import Settings
+from tests.flows import kill_moments
 from tests.flows.pages import folder, page, run_inline, silent
 from warehouse import snapshots
 
@@ -37,7 +41,7 @@ class DiesAt(InProcess):
         yield from done
 
 
-STEPS = ("land", "parse", "freshness", "assemble", "validate", "compare", "publish")
+STEPS = ("land", "parse", "freshness", "assemble", "validate", "compare", "bands", "publish")
 QUICK = (("parse", True), ("publish", False))
 
 
@@ -71,6 +75,7 @@ KILL_AT_PUBLISH = """
 import os, signal, sys
 from pathlib import Path
 from flows import pipeline
+from tests.flows import kill_moments
 from tests.flows.pages import run_inline
 pipeline.publish = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 run_inline(Path(sys.argv[1]), Path(sys.argv[2]))
@@ -86,3 +91,16 @@ def test_law_4_a_run_killed_by_the_system_leaves_no_lock_and_the_last_snapshot(h
     assert killed.returncode == -signal.SIGKILL
     assert snapshots.current_id(home) == before
     assert run_inline(home, news).status == "published"
+
+
+@pytest.mark.full
+def test_law_4_a_run_over_2000_pages_that_is_killed_at_200_random_moments(tmp_path):
+    """After each kill `current` is whole and no page is lost; in the end all is as if nothing had happened."""
+    seed = random.randrange(1_000_000)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        killed, wrong = pool.submit(kill_moments.rounds, tmp_path, 200, seed).result()
+
+    print(f"seed {seed}: {dict(killed)}")
+    assert wrong == []
+    assert killed.total() >= 200
+    assert {"land", "parse", "publish"} <= killed.keys()
