@@ -18,7 +18,7 @@ from parsers import parse
 from parsers.limits import MAX_BYTES
 from raw.captures import read_captures
 from raw.warc import read_payload
-from warehouse.gx import import_great_expectations
+from warehouse.gx_import import import_great_expectations
 from warehouse.staging import StagedResult, stage
 
 P = ParamSpec("P")

@@ -25,14 +25,14 @@ from benchmarks.pages import SOURCES, codes_of, one_page
 from benchmarks.tables import table
 from flows import settings
 from flows.engine import Engine, make
-from warehouse.gx import import_great_expectations
+from warehouse.gx_import import import_great_expectations
 
 P = ParamSpec("P")
 T = TypeVar("T")
 B = TypeVar("B")
 
 BEGIN, END = "<!-- size: begin -->", "<!-- size: end -->"
-STEPS = ("land", "parse", "count", "assemble", "validate", "compare", "publish")
+STEPS = ("land", "parse", "count", "assemble", "validate", "compare", "bands", "publish", "quality")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from flows.errors import UsageError
 from flows.terminal import Block, Grid, Line
 from warehouse import snapshots
+from warehouse.apply import key_values
 from warehouse.compare import compare
 from warehouse.tables import BY_NAME, CHANGE_TYPES, COMPARED
 
@@ -53,22 +56,27 @@ def of_snapshot(home: Path, snapshot_id: str) -> list[Change]:
 
 
 def since_day(home: Path, day: str) -> list[Change]:
-    """The changes of all snapshots as of ``day`` (ISO 8601, UTC) or later. Raises UsageError for no day."""
+    """The changes of all snapshots that hold from ``day`` (ISO 8601, UTC) on or later. Raises UsageError for no day."""
     try:
         moment = dt.datetime.fromisoformat(day)
     except ValueError:
         raise UsageError(f"--since {day!r} is no day. Write it as 2026-01-31.") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     manifests = snapshots.list_snapshots(home)
-    later = [m["snapshot_id"] for m in manifests if dt.datetime.fromisoformat(m["as_of"]) >= moment]
+    later = [m["snapshot_id"] for m in manifests if dt.datetime.fromisoformat(m["valid_from"]) >= moment]
     return [change for snapshot_id in later for change in of_snapshot(home, snapshot_id)]
 
 
 def between(home: Path, before: str, after: str) -> list[Change]:
     """What differs from one snapshot to another, whichever is older."""
-    old, new = ({t.name: snapshots.read_table(home, which, t.name) for t in COMPARED} for which in (before, after))
-    rows: list[Change] = compare(old, new, before).to_pylist()
+    rows: list[Change] = compare(compared_tables(home, before), compared_tables(home, after), before).to_pylist()
     return rows
+
+
+def compared_tables(home: Path, snapshot_id: str) -> dict[str, pa.Table]:
+    """Those tables of a snapshot in which a difference is news; an older one may have fewer."""
+    files = snapshots.read_manifest(home, snapshot_id)["files"]
+    return {t.name: snapshots.read_table(home, snapshot_id, t.name) for t in COMPARED if t.name in files}
 
 
 def select(changes: Iterable[Change], code: str | None, change_type: str | None) -> list[Change]:
@@ -139,6 +147,8 @@ def _name(change: Change, context: Context) -> str:
 
 
 def _cause(change: Change) -> str:
+    if change["cause"] == "restore":
+        return " [a person restored an older snapshot, or a run undid that]"
     return "" if change["cause"] == "source" else f" [told by a new {change['cause']}, not by the source]"
 
 
@@ -214,7 +224,9 @@ def _shortened(value: str | None, start: int, all_rows: bool) -> str:
 
 
 def _told_by(change: Change) -> str:
-    return change["source"] or "all sources" if change["cause"] == "source" else f"new {change['cause']}"
+    if change["cause"] == "source":
+        return change["source"] or "all sources"
+    return "restore" if change["cause"] == "restore" else f"new {change['cause']}"
 
 
 def label(change: Change) -> str:
@@ -222,7 +234,7 @@ def label(change: Change) -> str:
     table = BY_NAME[change["table_name"]]
     if table.name == "codes":
         return str(change["column_name"] or "code")
-    key = zip(table.key, str(change["row_key"]).split("|"), strict=False)
+    key = zip(table.key, key_values(table, change["row_key"]), strict=True)
     own = [part for name, part in key if name not in ("source", "code", "ordinal")]
     thing = table.name.removesuffix("s").replace("_", " ").replace("history event", "history")
     return " ".join([thing, *own])
@@ -241,7 +253,9 @@ def _values(change: Change) -> list[str]:
     values = [change[side] for side in ("before", "after") if change[side] is not None]
     if change["column_name"] is not None:
         return values
-    return [cell for row in values for cell in _cells(row)] + str(change["row_key"]).split("|")
+    return [cell for row in values for cell in _cells(row)] + key_values(
+        BY_NAME[change["table_name"]], change["row_key"]
+    )
 
 
 def _cells(row: str) -> list[str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import parsers
 from flows import settings as known_settings
+from flows.errors import CptflowError
+from flows.home import Address, folder_of, reading
 from flows.lock import is_held, read_holder
 from flows.report import LIBRARIES
 from flows.settings import Settings
@@ -33,10 +35,36 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings, in the order in which they are best mended."""
-    findings = [*_settings(settings), *_libraries(), *_prefect(), _home(settings.home)]
-    if settings.home.is_dir():
-        findings += [_lock(settings.home), *_snapshot(settings.home), _leftovers(settings.home)]
+    findings = [*_settings(settings), *_libraries(), *_prefect()]
+    if isinstance(settings.home, Address):
+        findings += _address(settings.home)
+    else:
+        findings.append(_home(settings.home))
+    folder = folder_of(settings.home)
+    if folder.is_dir():
+        findings += [_lock(folder), *_snapshot(folder), _leftovers(folder)]
     return findings
+
+
+def _address(home: Address) -> Iterator[Finding]:
+    """The store, who writes there, and the working copy, which is brought up to date for what follows."""
+    from flows.remote.lease import holder_now
+    from flows.remote.store import StoreUnfit, open_store
+
+    try:
+        store = open_store(home)
+        yield Finding("home", f"{home} can be read; its working copy is {home.copy}, to which the next lines refer")
+        try:
+            store.check_conditions()
+            yield Finding("store", "refuses to overwrite when it is asked to, as a home needs")
+        except StoreUnfit as error:
+            yield Finding("store", error.found, False, "write the home on another store; reading this one works")
+        holder = holder_now(store)
+        told = "held by run {run_id}, process {pid} on {host}, until {until}".format_map(_Unknown(holder or {}))
+        yield Finding("lease", told if holder else "free")
+        reading(home)
+    except CptflowError as error:
+        yield Finding("home", str(error), False, "mend that first; the lines on the working copy may be out of date")
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -112,12 +140,13 @@ def _snapshot(home: Path) -> Iterator[Finding]:
 
 def _leftovers(home: Path) -> Finding:
     """What killed runs left, and results of parser versions that are no longer in use: in nobody's way."""
-    patterns = ("raw/**/*.partial", "parsed/**/.*.tmp", "warehouse/snapshots/.staging-*", "warehouse/.current-*")
+    unfinished = ("raw/**/*.partial", "parsed/**/.*.tmp", "warehouse/snapshots/.staging-*", "warehouse/.current-*")
+    patterns = (*unfinished, "warehouse/snapshots/.expired-*", "parsed/.expired-*")
     left = sum(1 for pattern in patterns for _ in home.glob(pattern))
-    retired = sorted({path.name for path in (home / "parsed").glob("*@*")} - set(parsers.live()))
+    retired = sorted({path.name for path in (home / "parsed").glob("[!.]*@*")} - set(parsers.live()))
     found = f"{left} unfinished files of killed runs (the next run sweeps or ignores them)"
     if retired:
-        found += f"; results of retired parsers, which may be deleted: {', '.join(retired)}"
+        found += f"; results of retired parsers, which `cptflow snapshots expire` removes in time: {', '.join(retired)}"
     return Finding("leftovers", found)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import crawl, doctor, new_source, query, raw, run, serve, show, snapshots
+from flows.commands import crawl, doctor, history, keeping, new_source, query, raw, run, serve, show, snapshots
 from flows.terminal import document, tell
 
 INTERRUPTED = 130
@@ -34,6 +34,11 @@ app.command()(query.query)
 app.command()(serve.serve)
 app.command("new-source")(new_source.new_source)
 app.command()(doctor.doctor)
+snapshots.app.command()(keeping.verify)
+snapshots.app.command()(keeping.expire)
+snapshots.app.command()(keeping.pin)
+snapshots.app.command()(history.restore)
+snapshots.app.command()(history.diff)
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(raw.app, name="raw")
 
@@ -90,11 +95,13 @@ def _status(error: Exception) -> int | None:
     from flows.errors import CptflowError
     from parsers import SourceError
     from raw.errors import NothingToExport, RawError, TargetUnusable, UnusableInput
+    from warehouse.history import BeforeTheFirst, Expired
     from warehouse.snapshots import SnapshotError, UnknownSnapshot
 
     if isinstance(error, CptflowError):
         return error.exit_status
-    if isinstance(error, UnusableInput | TargetUnusable | NothingToExport | UnknownSnapshot | SourceError):
+    asked_wrongly = UnusableInput | TargetUnusable | NothingToExport | UnknownSnapshot | BeforeTheFirst | Expired
+    if isinstance(error, asked_wrongly | SourceError):
         return 2
     return 1 if isinstance(error, RawError | SnapshotError) else None
 

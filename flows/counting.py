@@ -67,7 +67,7 @@ class Counted:
 
 def read_terms(home: Path, parent: str | None, settings: Settings) -> Terms:
     """Raises what read_crawls raises."""
-    manifest: Mapping[str, Any] = snapshots.read_manifest(home, parent) if parent else {}
+    manifest: Mapping[str, Any] = snapshots.made_by_run(home, parent) if parent else {}
     return Terms(
         crawls={crawl.crawl_id: crawl for crawl in read_crawls(home)},
         floors={name: source.floor for name, source in settings.sources.items()},

@@ -47,6 +47,25 @@ class HomeHeld(CptflowError):
         )
 
 
+class LockLost(CptflowError):
+    """The home's lock is no longer this run's: its file was removed or replaced while the run held it."""
+
+    exit_status = 4
+
+    def __init__(self, home: str, lock: str, holder: dict[str, object] | None) -> None:
+        self.home, self.lock, self.holder = home, lock, holder
+        who = (
+            "run {run_id} (process {pid} on {host}) took the home since".format(**holder)
+            if holder
+            else "another run may have taken the home since"
+        )
+        super().__init__(
+            f"This run lost the home {home} before it published: {lock} is not the file that it locked, and {who}. "
+            "Nothing was published; run again when no other run is under way. Nobody needs to remove that file: the "
+            "lock goes with its holder."
+        )
+
+
 class DiskFailed(CptflowError):
     """The disk refused something. ``path`` is the file where the system named it, else the home."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -63,7 +63,8 @@ def _captures(
             note = PageNote(url, result.code, result.outcome, result.reason, result.traceback)
             yield _Seen(result.source or source, note)
         elif key in results:
-            yield replace(results[key], source=results[key].source or source)
+            known = results[key]
+            yield known if known.source else _Seen(source, known.note)
 
 
 def _by_key(results: pa.Table) -> dict[Key, _Seen]:

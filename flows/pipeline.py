@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import parsers
-from flows import acceptance, counting, planning
+from flows import acceptance, counting, planning, quality
 from flows import report as reports
+from flows.acceptance import Accepted
 from flows.engine import Engine
-from flows.errors import DiskFailed, UsageError
-from flows.lock import hold
+from flows.errors import CptflowError, DiskFailed, UsageError
+from flows.home import Address, folder_of, writing
 from flows.outcomes import note_outcomes
 from flows.parsing import Batch, parse_batch, peak_memory_bytes
 from flows.planning import Key
 from flows.progress import Progress
-from flows.publication import Basis, changes_since, check, check_captures, publish
+from flows.publication import Basis, changes_since, check, check_bands, check_captures, is_news, publish
 from flows.report import Report, Step
 from flows.settings import Settings
 from parsers.records import ParseResult
@@ -31,11 +32,15 @@ from raw.captures import read_captures
 from raw.inputs import check_input, shown_input
 from raw.landing import land
 from warehouse import snapshots, staging
-from warehouse.assemble import assemble
+from warehouse.assemble import Assembled, assemble
 from warehouse.freshness import write_freshness
+from warehouse.gx import Results, keeping
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_WITH_SUITES = ("validate", "bands", "publish")
+"""Steps that check the tables of this run; `compare` may check those of the parent anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,16 @@ class _Run:
     engine: Engine
     progress: Progress
     report: Report
+    still_held: Callable[[], None]
+    fetch: Callable[[Iterable[str]], None]
+    """has WARC files in the home before they are read"""
+    gx_results: Results = field(default_factory=dict)
+    """what the suites found, for Data Docs where they are wanted"""
 
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self.progress(name, 0, None)
-        with self.report.timed(name):
+        kept = self.gx_results if self.settings.data_docs and name in _WITH_SUITES else None
+        with self.report.timed(name), keeping(kept):
             return self.engine.step(name, function, *args, **kwargs)
 
 
@@ -62,8 +73,8 @@ def run(
     ``accept``: rules that a person lets pass this time. Ex: ``floor:codingahead``. Raises UnusableInput, UsageError,
     BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands in the report.
     """
-    pass_for = acceptance.sources_let_pass(accept)
-    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, pass_for))
+    accepted = acceptance.let_pass(accept)
+    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, accepted))
 
 
 def land_only(inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress) -> Report:
@@ -82,23 +93,45 @@ def _reported(
     """Do ``work`` while holding the home, and write down how it went."""
     for name in inputs:
         check_input(name)
-    home = settings.home
-    _make_home(home, inputs)
+    home = folder_of(settings.home)
+    if not isinstance(settings.home, Address):
+        _make_home(home, inputs)
     run_id = new_run_id(dt.datetime.now(dt.UTC))
     report = reports.begin(run_id, [shown_input(name) for name in inputs], settings)
     with _disk_told(home, report):
         report.snapshot_id = snapshots.current_id(home)
-        with hold(home, run_id):
-            try:
-                with _disk_told(home, report):
-                    work(_Run(home, settings, engine, progress, report))
-            except BaseException as error:
-                reports.failed(report, error)
-                with suppress(OSError):  # a full disk; the error that is under way says more
-                    _write(report)
-                raise
+        with _sending_told(report), writing(settings.home, run_id) as place:
+            if isinstance(settings.home, Address):
+                report.snapshot_id = snapshots.current_id(home)
+                _check_any_pages(settings.home, inputs)
+            with _failure_told(report), _disk_told(home, report):
+                work(_Run(home, settings, engine, progress, report, place.check, place.fetch))
             _write(report)
     return report
+
+
+@contextmanager
+def _failure_told(report: Report) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        reports.failed(report, error)
+        with suppress(OSError):  # a full disk; the error that is under way says more
+            _write(report)
+        raise
+
+
+@contextmanager
+def _sending_told(report: Report) -> Iterator[None]:
+    """Let the report tell what fails after the run's own work: sending it to a home at an address."""
+    try:
+        yield
+    except CptflowError as error:
+        if report.finished_at is not None and report.error is None:
+            report.snapshot_id = getattr(error, "published", None) or report.parent_snapshot_id
+            with _failure_told(report):
+                raise
+        raise
 
 
 def _write(report: Report) -> None:
@@ -122,9 +155,10 @@ def _disk_told(home: Path, report: Report) -> Iterator[None]:
         raise DiskFailed(doing, home, error, kept) from error
 
 
-def _steps(run: _Run, inputs: Sequence[str], pass_for: Sequence[str]) -> None:
+def _steps(run: _Run, inputs: Sequence[str], accepted: Accepted) -> None:
     """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
     report, home, trust = run.report, run.home, run.settings.trust
+    report.accept = [*accepted.rules]
     report.snapshot_id = parent = snapshots.current_id(home)
     _land(run, inputs)
     index, live, terms = read_captures(home), parsers.live(), counting.read_terms(home, parent, run.settings)
@@ -132,7 +166,7 @@ def _steps(run: _Run, inputs: Sequence[str], pass_for: Sequence[str]) -> None:
     report.captures_in_home, report.waiting = index.num_rows, counting.waiting(index, terms)
     seen = planning.read_seen(home)
     looked_at = planning.rests_on(index, live, trust, not_staged, terms.key())
-    if not pass_for and ((parent is None and not index.num_rows) or seen.is_of(parent, looked_at)):
+    if not accepted.floors and ((parent is None and not index.num_rows) or seen.is_of(parent, looked_at)):
         report.status, report.exit_status = "nothing_new", 0
         return
     check_captures(parent, home, index)
@@ -140,10 +174,10 @@ def _steps(run: _Run, inputs: Sequence[str], pass_for: Sequence[str]) -> None:
     run_ids = pc.unique(captures.filter(pc.is_valid(captures["landing"]))["run_id"]).to_pylist()
     new_runs = {*run_ids} - {*seen.run_ids}
     note_outcomes(report, counting.of_runs(index, run_ids), new_runs, fresh, results, not_staged)
-    counted = run.step("count", counting.count, report, captures, results, terms, pass_for, new_runs)
+    counted = run.step("count", counting.count, report, captures, results, terms, accepted.floors, new_runs)
     run.step("freshness", write_freshness, home, captures, results)
     if counted.run_ids:
-        _publish_news(run, parent, Basis(home, counted, live, trust))
+        _publish_news(run, parent, Basis(home, counted, live, trust, run.still_held), accepted)
     else:
         report.status, report.exit_status = "nothing_new", 0
     if report.status != "stopped":
@@ -156,21 +190,35 @@ def _only_land(run: _Run, inputs: Sequence[str]) -> None:
     run.report.status, run.report.exit_status = "landed", 0
 
 
-def _publish_news(run: _Run, parent: str | None, basis: Basis) -> None:
-    """Assemble, validate, compare, publish; the report tells how far it went."""
+def _publish_news(run: _Run, parent: str | None, basis: Basis, accepted: Accepted) -> None:
+    """Assemble, validate, compare, hold against the parent, publish; the report tells how far it went."""
     report = run.report
     assembled = run.step("assemble", assemble, basis.counted.captures, basis.home, basis.live, basis.trust)
     made = run.step("validate", check, assembled, basis.trust, report)
     if not report.stopped:
         changes = run.step("compare", changes_since, parent, made, basis)
+        basis = run.step("bands", check_bands, parent, made, changes, basis, run.settings.bands, accepted.bands, report)
         # A first snapshot without a code would make every code of the next one new.
-        if (changes if parent else made.tables["codes"]).num_rows:
+        if not report.stopped and (is_news(changes) if parent else made.tables["codes"].num_rows):
             run.step("publish", publish, parent, made, changes, basis, report)
     if report.stopped:
         report.status, report.exit_status = "stopped", 3
     else:
         report.status = "nothing_new" if report.snapshot_id == parent else "published"
         report.exit_status = 0
+    if report.status != "nothing_new":
+        _tell_quality(run, made)
+
+
+def _tell_quality(run: _Run, made: Assembled) -> None:
+    """Write the quality report. What was published, or stopped, stays so where that fails."""
+    report = run.report
+    try:
+        report.quality_page = str(run.step("quality", quality.write_pages, run.home, report, made.tables))
+        if run.settings.data_docs:
+            report.data_docs = str(run.step("data_docs", quality.write_gx_docs, run.home, report, run.gx_results))
+    except Exception as error:
+        report.quality_problem = str(error) or type(error).__name__
 
 
 def _make_home(home: Path, inputs: Sequence[str]) -> None:
@@ -182,6 +230,13 @@ def _make_home(home: Path, inputs: Sequence[str]) -> None:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The home {home} cannot be made: {error.strerror}. Name another one with --home.") from None
+
+
+def _check_any_pages(home: Address, inputs: Sequence[str]) -> None:
+    if not inputs and not (home.copy / "raw").is_dir():
+        raise UsageError(
+            f"There are no pages in {home} yet, and no input to land in it. Give a folder of pages: cptflow run FOLDER"
+        )
 
 
 def _land(run: _Run, inputs: Sequence[str]) -> None:
@@ -197,6 +252,7 @@ def _land(run: _Run, inputs: Sequence[str]) -> None:
             inputs,
             parsers.source_of,
             lambda seen: run.progress("land", seen, None),
+            fetch=lambda file: run.fetch([file]),
         )
         step.pages = landed.landed + landed.revisits + landed.already_held
     run.report.landed = asdict(landed) | {"problems": [problem._asdict() for problem in landed.problems]}
@@ -209,6 +265,7 @@ def _parse(run: _Run, index: pa.Table, live: Sequence[str]) -> tuple[set[Key], d
     run.report.parsed, run.report.skipped = len(pending), len(pages.by_key) - len(pending)
     not_staged: dict[Key, ParseResult] = {}
     if pending:
+        run.fetch({page.file for page in pending})
         batches = planning.batches_of(run.home, pending, run.settings.batch_pages, run.engine.workers)
         run.progress("parse", 0, len(pending))
         with run.report.timed("parse") as step:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.home import Address, folder_of
 from flows.settings import Settings
 
 Status = Literal["published", "nothing_new", "landed", "stopped", "failed"]
@@ -47,11 +48,16 @@ class Report:
 
     run_id: str
     home: str
+    """a folder; of a home at an address, that of its working copy"""
     inputs: list[str]
     engine: str
     workers: int
     trust: list[str]
     started_at: str
+    address: str | None = None
+    """of the home, where it is at one"""
+    accept: list[str] = field(default_factory=list)
+    """Rules that a person was ready to let pass; the manifest tells which would have held something back."""
     status: Status = "failed"
     exit_status: int = 1
     finished_at: str | None = None
@@ -81,6 +87,12 @@ class Report:
     as_of: str | None = None
     changes: dict[str, dict[str, int]] = field(default_factory=dict)
     """Changes by type and by cause."""
+    quality_page: str | None = None
+    """The quality report's page of what was published, or stopped."""
+    data_docs: str | None = None
+    """The first page of Great Expectations' own Data Docs, where the settings ask for them."""
+    quality_problem: str | None = None
+    """Why there is no such page; the tables are as they are with one."""
     steps: list[Step] = field(default_factory=list)
     peak_memory_bytes: dict[str, int | None] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -103,7 +115,8 @@ class Report:
 def begin(run_id: str, inputs: list[str], settings: Settings) -> Report:
     return Report(
         run_id=run_id,
-        home=str(settings.home),
+        home=str(folder_of(settings.home)),
+        address=str(settings.home) if isinstance(settings.home, Address) else None,
         inputs=inputs,
         engine=settings.engine,
         workers=settings.workers,

@@ -31,6 +31,7 @@ from flows import engine as engines
 from flows import pipeline, settings, words
 from flows.engine import Engine
 from flows.errors import CptflowError, UsageError
+from flows.home import Address
 from flows.progress import lines
 from flows.settings import Settings
 from flows.terminal import plain
@@ -122,7 +123,7 @@ def deployment(inputs: Sequence[str], settings: Settings, cron: str, timezone: s
         schedule=Cron(cron, timezone=timezone),
         parameters={
             "inputs": [name if is_address(name) else str(local_path(name).resolve()) for name in inputs],
-            "home": str(settings.home.resolve()),
+            "home": settings.home.given if isinstance(settings.home, Address) else str(settings.home.resolve()),
             "engine": settings.engine,
             "workers": settings.workers,
         },

@@ -6,25 +6,42 @@ The file is ``cptflow.toml`` in the working directory, or the one that ``CPTFLOW
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as NotReadable
 
 import parsers
 from flows.errors import SettingsError, UsageError
+from flows.home import Address, copied_address
 from warehouse.health import DEFAULT_FLOOR
+from warehouse.limits import Bands
 
 Names = TypeVar("Names", tuple[str, ...], dict[str, "SourceSettings"])
 
 CONFIG_FILE = "cptflow.toml"
 CONFIG_VARIABLE = "CPTFLOW_CONFIG"
 PREFIX = "CPTFLOW_"
+
+
+def user_cache() -> Path:
+    """Where programs keep what they can make again. Ex: ~/.cache/cptflow"""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cptflow"
 
 
 class CrawlSettings(BaseModel):
@@ -70,12 +87,45 @@ class SourceSettings(BaseModel):
     crawl: CrawlSettings | None = Field(None, description="how its pages are fetched; without it nothing is")
 
 
+class KeepSettings(BaseModel):
+    """Which snapshots `cptflow snapshots expire` leaves: each that one of these wants, and the pinned ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(
+        default=30,
+        ge=1,
+        le=1_000_000,
+        description="the newest so many snapshots, at least 1: half a year of weekly runs",
+    )
+    age_days: int = Field(
+        default=400,
+        ge=0,
+        le=36_500,
+        description="those whose data (as of) is younger than so many days: a year ago can be asked for, with room",
+    )
+    grace_hours: float = Field(
+        default=72.0,
+        ge=0,
+        le=8760,
+        description="those that stopped being current less than so many hours ago, longer than the longest refresh of "
+        "a reader, since it may still have them open: a refresh that hangs over a weekend ends well",
+    )
+
+
 class Settings(BaseSettings):
     """What a user can set. Each description says what is allowed; errors repeat it."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    home: Path = Field(Path("data"), description="a folder on this machine, made when it is missing")
+    cache: Path = Field(
+        default_factory=user_cache,
+        description="a folder on this machine, for working copies of homes at an address",
+    )
+    home: Annotated[Path | Address, NoDecode, PlainSerializer(str)] = Field(
+        Path("data"),
+        description="a folder on this machine, made when it is missing, or an address (s3://bucket/prefix)",
+    )
     engine: Literal["inline", "processes"] = Field(
         "inline", description="inline (this process) or processes (a pool of them)"
     )
@@ -92,6 +142,9 @@ class Settings(BaseSettings):
         description="sources, most trusted first: a list of names, in a variable separated by commas",
     )
 
+    data_docs: bool = Field(
+        False, description="true or false: whether runs also write Great Expectations' own Data Docs"
+    )
     contact: str | None = Field(
         None, description="an e-mail address or a web address of the operator, which crawls tell the sites"
     )
@@ -99,16 +152,38 @@ class Settings(BaseSettings):
         default_factory=dict, description="a table for each source: [sources.NAME] and [sources.NAME.crawl]"
     )
 
-    @field_validator("home", mode="before")
+    bands: Bands = Field(
+        default_factory=Bands, description="a table [bands]: how far a snapshot may be from its parent"
+    )
+
+    keep: KeepSettings = Field(
+        default_factory=KeepSettings, description="a table [keep]: which snapshots `cptflow snapshots expire` leaves"
+    )
+
+    @field_validator("cache", mode="before")
     @classmethod
-    def _local_folder(cls, value: object) -> object:
-        if isinstance(value, str) and "://" in value:
-            raise ValueError("an address is not supported yet: this version writes to folders only")
+    def _folder(cls, value: object) -> Path:
         if not str(value).strip():
             raise ValueError("it is empty")
         path = Path(str(value)).expanduser()
         if path.exists() and not path.is_dir():
             raise ValueError("there is a file of that name")
+        return path
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _folder_or_address(cls, value: object, info: ValidationInfo) -> Path | Address:
+        if isinstance(value, Address):
+            return value
+        if isinstance(value, str) and "://" in value:
+            from raw.addresses import is_address, local_path
+
+            if is_address(value):
+                return Address.at(value, info.data.get("cache", user_cache()))
+            value = local_path(value)
+        path = cls._folder(value)
+        if address := copied_address(path):
+            raise ValueError(f"it is this machine's working copy of {address}; give that address")
         return path
 
     @field_validator("trust", mode="before")
@@ -159,7 +234,9 @@ def load(**options: object) -> Settings:
     except ValidationError as error:
         raise _in_words(error, given) from None
     except NotReadable as error:  # Ex: CPTFLOW_SOURCES=codingahead
-        raise UsageError(f"{error}. CPTFLOW_SOURCES holds JSON; a table in {CONFIG_FILE} is easier to write.") from None
+        field = re.search(r'field "(\w+)"', str(error))  # Ex: error parsing value for field "sources" from ...
+        variable = f"{PREFIX}{field[1].upper()}" if field else "The variable"
+        raise UsageError(f"{error}. {variable} holds JSON; a table in {CONFIG_FILE} is easier to write.") from None
 
 
 def config_file() -> Path | None:
@@ -218,5 +295,9 @@ def _allowed(path: Sequence[str]) -> str:
         model, path = SourceSettings, path[2:]
         if path[0] == "crawl" and len(path) > 1:
             model, path = CrawlSettings, path[1:]
+    elif path[0] == "keep" and len(path) > 1:
+        model, path = KeepSettings, path[1:]
+    elif path[0] == "bands" and len(path) > 1:
+        model, path = Bands, path[1:]
     field = model.model_fields.get(path[0])
     return str(field.description) if field else "only " + ", ".join(model.model_fields)

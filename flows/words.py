@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from flows import changes
@@ -13,6 +14,7 @@ from flows.acceptance import FLOOR
 from flows.report import PageNote, Report, report_file
 from flows.terminal import Block, Grid, Line, as_text
 from warehouse import snapshots
+from warehouse.limits import BANDS
 from warehouse.tables import TABLES
 
 SHOWN_PAGES = 10
@@ -65,7 +67,7 @@ def command(report: Report, *words: str) -> str:
     """A command to type, for this run's home."""
     called = Path(sys.argv[0])
     by_name = called.name != "cptflow" or shutil.which("cptflow")
-    return shlex.join(["cptflow" if by_name else str(called), *words, "--home", report.home])
+    return shlex.join(["cptflow" if by_name else str(called), *words, "--home", report.address or report.home])
 
 
 def _headline(report: Report) -> list[Block]:
@@ -130,7 +132,16 @@ def _warnings(report: Report) -> list[Block]:
                 "stay. The parser needs an update; the pages are kept and will be read again then."
             )
             lines.append(Line(text, "bold white on red"))
-    return lines
+    return [*lines, *_bands(report)]
+
+
+def _bands(report: Report) -> Iterator[Block]:
+    """How the snapshot is away from its parent without being stopped."""
+    for rule in (rule for suite in report.suites if suite["table"] == BANDS for rule in suite["rules"]):
+        if rule["accepted"]:
+            yield Line(f"Let pass, {rule['rule']}: {rule['message']}.", "yellow")
+        elif not rule["success"] and rule["severity"] == "warning":
+            yield Line(f"WARNING: {rule['rule']}: {rule['message']}.", "bold yellow")
 
 
 def _sources(report: Report) -> list[Block]:
@@ -193,7 +204,13 @@ def _files(report: Report) -> list[Block]:
     home = Path(report.home)
     lines: list[Block] = [Line()]
     if report.snapshot_id:
-        lines.append(Line(f"Tables:  {home / 'warehouse' / 'current'}"))
+        lines.append(Line(f"Tables:  {report.address or home}/warehouse/current"))
+    if report.quality_page:
+        lines.append(Line(f"Quality: {report.quality_page}"))
+    if report.data_docs:
+        lines.append(Line(f"GX docs: {report.data_docs} (it loads scripts from other hosts)"))
+    if report.quality_problem:
+        lines.append(Line(f"WARNING: the quality report could not be written: {report.quality_problem}", "bold yellow"))
     return [*lines, Line(f"Report:  {report_file(home, report.run_id)}")]
 
 
@@ -201,7 +218,11 @@ def _next(report: Report) -> list[Block]:
     if report.status == "landed":
         commands = [command(report, "run"), command(report, "raw", "stats")]
     elif report.status == "stopped":
+        let_pass = [stop["accept"] for stop in report.stopped if stop.get("accept")]
+        rules = list(dict.fromkeys([*report.accept, *let_pass]))
         commands = [command(report, "doctor")]
+        if len(let_pass) == len(report.stopped):  # else the run would stop again
+            commands = [command(report, "run", *(word for rule in rules for word in ("--accept", rule)))]
     elif report.snapshot_id is None:
         commands = ["cptflow parse PAGE"]
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from parsers.page import Page
@@ -54,8 +55,15 @@ def _refuse(page: Page, texts: Sequence[str], source: Source | None, marks: int)
 
 def host_of(url: str) -> str:
     """The host of a web address in lower case, without its port; "" for others."""
+    scheme, between, rest = url.partition("://")
+    return _host(scheme + between + rest.partition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _host(origin: str) -> str:
+    """``origin``: an address up to its path, which is the same for all pages of a site."""
     try:
-        return (urlsplit(url).hostname or "").rstrip(".")
+        return (urlsplit(origin).hostname or "").rstrip(".")
     except ValueError:
         return ""
 

@@ -140,8 +140,8 @@ def _read_by_names(place: _Place, address: str, names: Path, home: Path) -> Iter
     base = place.path.rstrip("/") if whole else place.path.rpartition("/")[0]
     given = place.shown.rstrip("/") if whole else place.shown.rpartition("/")[0]
 
-    def opened(local: Path) -> BinaryIO:
-        return _opened(place.files, f"{base}/{local.relative_to(names).as_posix()}", address, home / "raw")
+    def opened(local: str) -> BinaryIO:
+        return _opened(place.files, f"{base}/{Path(local).relative_to(names).as_posix()}", address, home / "raw")
 
     try:
         listed = _listed(place, base, address)
@@ -171,7 +171,7 @@ def _listed(place: _Place, base: str, address: str) -> dict[str, Any]:
     return {place.path: place.info}
 
 
-def _copy_name(names: Path, name: str, info: dict[str, Any], opened: Callable[[Path], BinaryIO]) -> str | None:
+def _copy_name(names: Path, name: str, info: dict[str, Any], opened: Callable[[str], BinaryIO]) -> str | None:
     """Make the empty file; of a manifest a whole one. Returns what is wrong with the name; raises OSError."""
     if "\0" in name or {"", ".", ".."} & set(name.split("/")):
         return "has a name that no file can have, and was not read"
@@ -184,7 +184,7 @@ def _copy_name(names: Path, name: str, info: dict[str, Any], opened: Callable[[P
     except OSError as error:
         return f"has a name that no file can have beside the others, and was not read: {error.strerror}"
     if local.name == MANIFEST:
-        with opened(local) as source, local.open("wb") as copy:
+        with opened(str(local)) as source, local.open("wb") as copy:
             shutil.copyfileobj(source, copy)
     return None
 
@@ -196,7 +196,7 @@ def _place(address: str) -> _Place:
         files.invalidate_cache()
         info = files.info(path)
     except ImportError as error:
-        raise _Unreachable(without_secrets(_no_driver(address, error), address)) from None
+        raise _Unreachable(driver_missing(address, error)) from None
     except FileNotFoundError:
         # fsspec says this of a web server that does not answer, too.
         silent = ", or its server does not answer" if _is_web(address) else ""
@@ -206,14 +206,15 @@ def _place(address: str) -> _Place:
     return _Place(files, path, info, without_secrets(address, address))
 
 
-def _no_driver(address: str, error: ImportError) -> str:
-    """Of a chain the last protocol is the one that leads somewhere."""
+def driver_missing(address: str, error: ImportError) -> str:
+    """What to install, so that ``address`` can be reached. Without secrets."""
+    # Of a chain the last protocol is the one that leads somewhere.
     protocol = _protocols(address)[-1]
     if package := _PACKAGES.get(protocol):
         how = f'pip install "{package}"'
     else:
         how = known_implementations.get(protocol, {}).get("err") or str(error)
-    return f"no driver for {protocol}:// is installed: {how}"
+    return without_secrets(f"no driver for {protocol}:// is installed: {how}", address)
 
 
 def _opened(files: fsspec.AbstractFileSystem, path: str, address: str, spool: Path) -> BinaryIO:

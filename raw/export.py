@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -180,14 +180,14 @@ def _write(
         key = (capture.url, capture.digest)
         try:
             if key in written:
-                target.again(replace(capture, record_type="revisit"))
+                target.again(capture._replace(record_type="revisit"))
             elif capture.status == HTTPStatus.NOT_MODIFIED:
                 raise Damaged("its status is 304, and the page that it confirms could not be written")
             else:
                 with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(target.spool)) as payload:
                     _read_body(home, row, payload)
                     payload.seek(0)
-                    target.whole(replace(capture, record_type=record_type(*key[:1], capture.status)), payload)
+                    target.whole(capture._replace(record_type=record_type(*key[:1], capture.status)), payload)
                 written.add(key)
                 result.bodies += 1
                 result.bytes += capture.payload_bytes

@@ -1,4 +1,6 @@
 """A folder, searched through in sorted order: pages, each with what a ``manifest.jsonl`` says of it, and containers."""
+# ruff: noqa: PTH114, PTH116, PTH118, PTH123
+# Paths are texts in here: there are thousands, and a Path for each takes as long as hashing its page.
 
 from __future__ import annotations
 
@@ -13,11 +15,11 @@ from urllib.parse import quote_from_bytes
 
 from raw.containers import is_container, read_container
 from raw.manifest import MANIFEST, Entry, Manifest, read_manifest
-from raw.pages import MEDIA_TYPES, Container, Item, Page, Problem, from_microseconds, shown, with_code
+from raw.pages import Container, Item, Page, Problem, from_microseconds, media_type_of, shown, with_code
 
 
-def _opened(path: Path) -> BinaryIO:
-    return path.open("rb")
+def _opened(path: str) -> BinaryIO:
+    return open(path, "rb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,85 +29,86 @@ class _Root:
     ``open`` gives the bytes of a file in it.
     """
 
-    real: Path
+    real: str
     given: str
     spool: Path
-    open: Callable[[Path], BinaryIO] = _opened
+    open: Callable[[str], BinaryIO] = _opened
 
 
 def read_folder(
-    folder: Path, home: Path, given: str | None = None, opened: Callable[[Path], BinaryIO] = _opened
+    folder: Path, home: Path, given: str | None = None, opened: Callable[[str], BinaryIO] = _opened
 ) -> Iterator[Item]:
     """All pages under ``folder``, in the sorted order of their folders and names.
 
     A home inside of it is passed over: what the pipeline wrote (its documents are Markdown) is no page.
     ``given``: what people know the folder by. ``opened`` gives the bytes of a page or container in it.
     """
-    apart = Path(os.path.realpath(home))
-    root = _Root(Path(os.path.realpath(folder)), folder.as_posix() if given is None else given, home / "raw", opened)
-    manifests: dict[Path, Manifest] = {}
+    apart = os.path.realpath(home)
+    root = _Root(os.path.realpath(folder), folder.as_posix() if given is None else given, home / "raw", opened)
+    manifests: dict[str, Manifest] = {}
     unread: list[Problem] = []
 
     def unreadable(error: OSError) -> None:
-        unread.append(Problem(_name(Path(error.filename), root), None, f"cannot be searched: {error.strerror}"))
+        unread.append(Problem(_name(error.filename, root), None, f"cannot be searched: {error.strerror}"))
 
-    for place, folders, files in os.walk(root.real, onerror=unreadable):
-        here = Path(place)
-        folders[:] = sorted(name for name in folders if here / name != apart)
+    for here, folders, files in os.walk(root.real, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if os.path.join(here, name) != apart)
         yield from _links_out(here, folders, root)
         if MANIFEST in files:
-            manifests[here] = read_manifest(here / MANIFEST, _name(here / MANIFEST, root))
+            manifest = os.path.join(here, MANIFEST)
+            manifests[here] = read_manifest(Path(manifest), _name(manifest, root))
             yield from manifests[here].problems
-        above = [manifests[p] for p in (here, *here.parents) if p in manifests]
+        above = [manifests[p] for p in (here, *map(str, Path(here).parents)) if p in manifests]
         for file in sorted(files):
-            path = here / file
-            if path.suffix.lower() in MEDIA_TYPES:
+            path = os.path.join(here, file)
+            if media_type_of(file) is not None:
                 yield from _captures(path, root, above)
             elif is_container(file):
-                yield from _contained(here / file, root)
+                yield from _contained(path, root)
     yield from unread
 
 
 def read_file(
     file: Path,
     home: Path,
-    manifests: dict[Path, Manifest],
+    manifests: dict[str, Manifest],
     given: str | None = None,
-    opened: Callable[[Path], BinaryIO] = _opened,
+    opened: Callable[[str], BinaryIO] = _opened,
 ) -> Iterator[Item]:
     """A container; or one page, with what a manifest in its own folder says of it. ``manifests`` keeps those read.
 
     ``given`` and ``opened`` are of the folder, as in `read_folder`.
     """
     folder = file.parent
-    root = _Root(Path(os.path.realpath(folder)), folder.as_posix() if given is None else given, home / "raw", opened)
+    root = _Root(os.path.realpath(folder), folder.as_posix() if given is None else given, home / "raw", opened)
+    path = os.path.join(root.real, file.name)
     if is_container(file.name):
-        yield from _contained(root.real / file.name, root, linked=True)
+        yield from _contained(path, root, linked=True)
         return
-    beside = root.real / MANIFEST
+    beside = os.path.join(root.real, MANIFEST)
     if beside not in manifests and os.path.lexists(beside):
-        manifests[beside] = read_manifest(beside, _name(beside, root))
+        manifests[beside] = read_manifest(Path(beside), _name(beside, root))
         yield from manifests[beside].problems
     above = [manifests[beside]] if beside in manifests else []
-    yield from _captures(root.real / file.name, root, above, linked=True)
+    yield from _captures(path, root, above, linked=True)
 
 
-def _links_out(here: Path, folders: list[str], root: _Root) -> Iterator[Problem]:
+def _links_out(here: str, folders: list[str], root: _Root) -> Iterator[Problem]:
     """Linked folders are not searched: one inside is found at its own place, one outside is not ours."""
-    for name in folders:
-        if (here / name).is_symlink() and _leads_out(here / name, root):
+    for path in (os.path.join(here, name) for name in folders):
+        if os.path.islink(path) and _leads_out(path, root):
             message = "is a link to a folder outside, and was not searched; give that folder as an input of its own"
-            yield Problem(_name(here / name, root), None, message)
+            yield Problem(_name(path, root), None, message)
 
 
-def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool = False) -> Iterator[Page | Problem]:
+def _captures(path: str, root: _Root, manifests: list[Manifest], linked: bool = False) -> Iterator[Page | Problem]:
     name = _name(path, root)
-    entries = [entry for manifest in manifests for entry in manifest.entries.get(path, ())]
-    refused = any(path in manifest.refused for manifest in manifests)
-    doubt = next((manifest.doubt for manifest in manifests if manifest.doubt), None)
-    if not entries and refused:
+    entries: list[Entry] = []
+    for manifest in manifests:
+        entries += manifest.entries.get(path, ())
+    if not entries and any(path in manifest.refused for manifest in manifests):
         return  # its line is among the manifest's problems
-    if not entries and doubt:
+    if not entries and (doubt := next((manifest.doubt for manifest in manifests if manifest.doubt), None)):
         message = f"was left out: no line of {MANIFEST} names it, and that file {doubt}; it would get a wrong url"
         yield Problem(name, None, message)
         return
@@ -120,7 +123,7 @@ def _captures(path: Path, root: _Root, manifests: list[Manifest], linked: bool =
         yield Problem(name, None, "has a modification time that no calendar knows, and no fetched_at")
 
 
-def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Item]:
+def _contained(path: str, root: _Root, linked: bool = False) -> Iterator[Item]:
     found = _regular(path, root, linked)
     if isinstance(found, Problem):
         yield found
@@ -132,14 +135,14 @@ def _contained(path: Path, root: _Root, linked: bool = False) -> Iterator[Item]:
     yield from read_container(Container(_name(path, root), partial(root.open, path), modified, root.spool))
 
 
-def _regular(path: Path, root: _Root, linked: bool) -> os.stat_result | Problem:
+def _regular(path: str, root: _Root, linked: bool) -> os.stat_result | Problem:
     """``linked``: whether a link may lead out of the folder, being what the user named."""
     try:
-        found = path.lstat()
+        found = os.lstat(path)
         if stat.S_ISLNK(found.st_mode):
             if not linked and _leads_out(path, root):
                 return Problem(_name(path, root), None, "is a link to a file outside the folder, and was not read")
-            found = path.stat()
+            found = os.stat(path)
     except OSError as error:
         return Problem(_name(path, root), None, f"cannot be read: {error.strerror}")
     if not stat.S_ISREG(found.st_mode):
@@ -147,13 +150,13 @@ def _regular(path: Path, root: _Root, linked: bool) -> os.stat_result | Problem:
     return found
 
 
-def _page(path: Path, root: _Root, name: str, entry: Entry, modified: int) -> Page:
-    url = entry.url or "file:" + quote_from_bytes(os.fsencode(path.relative_to(root.real).as_posix()))
+def _page(path: str, root: _Root, name: str, entry: Entry, modified: int) -> Page:
+    url = entry.url or "file:" + quote_from_bytes(os.fsencode(_below(path, root)))
     return Page(
         url=with_code(url, entry.code) if entry.code else url,
         fetched_at=entry.fetched_at or from_microseconds(modified),
         status=entry.status,
-        media_type=entry.media_type or MEDIA_TYPES[path.suffix.lower()],
+        media_type=entry.media_type or media_type_of(path) or "",
         open=partial(root.open, path),
         file=name,
         where=entry.line or None,
@@ -163,12 +166,15 @@ def _page(path: Path, root: _Root, name: str, entry: Entry, modified: int) -> Pa
     )
 
 
-def _leads_out(path: Path, root: _Root) -> bool:
+def _leads_out(path: str, root: _Root) -> bool:
     return not Path(os.path.realpath(path)).is_relative_to(root.real)
 
 
-def _name(path: Path, root: _Root) -> str:
+def _name(path: str, root: _Root) -> str:
     """What people know the file by."""
-    # Ex: "/pages/a/b.html" below "/pages" is "a/b.html". relative_to() takes as long as hashing the page.
-    below = os.fspath(path)[len(os.fspath(root.real)) :].replace(os.sep, "/").lstrip("/")
-    return shown(f"{root.given.rstrip('/')}/{below}")
+    return shown(f"{root.given.rstrip('/')}/{_below(path, root)}")
+
+
+def _below(path: str, root: _Root) -> str:
+    """Ex: "/pages/a/b.html" below "/pages" is "a/b.html"."""
+    return path[len(root.real) :].replace(os.sep, "/").lstrip("/")

@@ -6,7 +6,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -129,8 +128,7 @@ def _note_answer(held: Held, url: str, status: int | None, answer: Answer) -> No
         held.answers[url] = answer
 
 
-@contextmanager
-def _payload_of(page: Page, spool: Path) -> Iterator[IO[bytes]]:
+def _payload_of(page: Page, spool: Path) -> IO[bytes]:
     """A copy of the page's bytes: what is hashed is what is written then, even if the page changes meanwhile."""
     start, size = [], 0
     chunks = _chunks(page)
@@ -139,11 +137,14 @@ def _payload_of(page: Page, spool: Path) -> Iterator[IO[bytes]]:
         if (size := size + len(chunk)) >= IN_MEMORY_BYTES:
             break
     else:
-        yield io.BytesIO(b"".join(start))
-        return
-    with tempfile.TemporaryFile(dir=spool) as payload:
+        return io.BytesIO(b"".join(start))
+    payload: IO[bytes] = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 - the caller's to close
+    try:
         payload.writelines(chain(start, chunks))
-        yield payload
+    except BaseException:
+        payload.close()
+        raise
+    return payload
 
 
 def _chunks(page: Page) -> Iterator[bytes]:

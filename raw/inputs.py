@@ -38,7 +38,7 @@ def shown_input(name: str) -> str:
 
 def read_inputs(inputs: Sequence[str], home: Path) -> Iterator[Item]:
     """All pages of the inputs, in their order. Whatever cannot be read is told, and stops nothing else."""
-    manifests: dict[Path, Manifest] = {}
+    manifests: dict[str, Manifest] = {}
     for name in inputs:
         if is_address(name):
             yield from read_address(name, home)

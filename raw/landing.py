@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -66,14 +66,16 @@ def land(
     source_of: Callable[[str], str],
     on_progress: Callable[[int], None] | None = None,
     now: datetime | None = None,
+    fetch: Callable[[str], None] | None = None,
 ) -> LandReport:
     """Land the pages of ``inputs`` (folders, searched through; page files; containers) as the run ``run_id``.
 
     ``source_of`` gives the source of a URL, a name fit for a folder. ``on_progress`` is told how many
     captures and problems were seen so far. ``now``: the time that no fetch can be much later than; the clock's,
-    where it is not given. Whatever is wrong with a page is a problem in the report, and stops no other. The
-    caller holds the home's lock. Raises UnusableInput and RunExists before anything of the run is committed,
-    IndexUnreadable, and OSError where the home cannot be written.
+    where it is not given. ``fetch``: called with a WARC file of the home before it is read, which may not be there
+    yet. Whatever is wrong with a page is a problem in the report, and stops no other. The caller holds the home's
+    lock. Raises UnusableInput and RunExists before anything of the run is committed, IndexUnreadable, and OSError
+    where the home cannot be written.
     """
     for name in inputs:
         check_input(name)
@@ -87,7 +89,7 @@ def land(
     already_held = 0
     passed_over: Counter[str] = Counter()
     with closing(_Run(home, run_id)) as run:
-        originals = Originals(home, run.captures, run.read)
+        originals = Originals(home, run.captures, run.read, fetch)
         for seen, item in enumerate(read_inputs(inputs, home), 1):
             if isinstance(item, Problem):
                 problems.add(item)
@@ -195,7 +197,7 @@ class _Run:
                 raise RunExists(self.run_id, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._warcs[file] = WarcFile(_partial(path), path.name)
-        self.captures.append(self._warcs[file].append(replace(capture, file=file), payload, original))
+        self.captures.append(self._warcs[file].append(capture._replace(file=file), payload, original))
 
     def read(self, capture: Capture) -> bytes:
         """The payload of a capture of this run."""

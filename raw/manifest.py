@@ -5,6 +5,8 @@ offset), ``status`` and ``code``; and what an export tells of a fetch beside the
 ``last_modified``, and ``media_type`` where the file's name does not say it. Each line is one capture, so a page that
 stayed the same may be on several.
 """
+# ruff: noqa: PTH118
+# Paths are texts in here: there are thousands, and a Path for each takes as long as hashing its page.
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from raw import fields
-from raw.pages import MEDIA_TYPES, Problem, shown
+from raw.pages import MEDIA_TYPES, Problem, media_type_of, shown
 
 MANIFEST = "manifest.jsonl"
 MAX_LINE_BYTES = 1 << 20
@@ -45,13 +47,13 @@ class Entry:
 
 @dataclass(slots=True)
 class Manifest:
-    """``entries`` and ``refused`` go by the page's path.
+    """``entries`` and ``refused`` go by the page's path, a text: a ``Path`` takes ten times as long to make and find.
 
     ``doubt`` says why a page that no line names may still be meant by one: it would land under a wrong URL.
     """
 
-    entries: dict[Path, list[Entry]] = field(default_factory=dict)
-    refused: set[Path] = field(default_factory=set)
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     doubt: str | None = None
 
@@ -59,22 +61,22 @@ class Manifest:
 class _Folder:
     """The manifest's folder, and those below it that lines name: searched for links once, not line by line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         self._real = {"": (path, True)}
 
-    def real(self, within: str) -> tuple[Path, bool]:
+    def real(self, within: str) -> tuple[str, bool]:
         """The folder ``within`` it, its links resolved, and whether that is inside."""
         if within not in self._real:
-            path = Path(os.path.realpath(self.path / within))
-            self._real[within] = (path, path.is_relative_to(self.path))
+            path = os.path.realpath(os.path.join(self.path, within))
+            self._real[within] = (path, Path(path).is_relative_to(self.path))
         return self._real[within]
 
 
 class _BadLine(Exception):
     """``path``: the page that the line speaks of, where that much is known."""
 
-    def __init__(self, message: str, path: Path | None = None) -> None:
+    def __init__(self, message: str, path: str | None = None) -> None:
         super().__init__(message, path)
         self.message, self.path = message, path
 
@@ -84,7 +86,7 @@ def read_manifest(path: Path, name: str) -> Manifest:
 
     Bad lines become problems, and stop no other.
     """
-    manifest, folder = Manifest(), _Folder(path.parent)
+    manifest, folder = Manifest(), _Folder(os.fspath(path.parent))
     try:
         if not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file")
@@ -120,7 +122,7 @@ def _read_line(manifest: Manifest, line: bytes, number: int, folder: _Folder, na
         manifest.entries.setdefault(path, []).append(entry)
 
 
-def _entry(line: bytes, number: int, folder: _Folder) -> tuple[Path, Entry]:
+def _entry(line: bytes, number: int, folder: _Folder) -> tuple[str, Entry]:
     values = _json_object(line, folder)
     file = values.get("file")
     if not isinstance(file, str):
@@ -155,7 +157,7 @@ def _json_object(line: bytes, folder: _Folder) -> dict[str, Any]:
     return values
 
 
-def _salvaged(text: str, folder: _Folder) -> Path | None:
+def _salvaged(text: str, folder: _Folder) -> str | None:
     """The page that a broken line was about, so that it is not landed as though it had no line."""
     found = _FILE_OF_A_CUT_LINE.search(text)
     try:
@@ -166,16 +168,16 @@ def _salvaged(text: str, folder: _Folder) -> Path | None:
         return None
 
 
-def _page_path(folder: _Folder, file: str) -> Path:
+def _page_path(folder: _Folder, file: str) -> str:
     """The page's path in the manifest's folder. Raises _BadLine for what is outside of it, or is no page."""
     if "\0" in file or not file:
         raise _BadLine(f"'file' must name a page, and is {fields.brief(file)}")
     within, base = os.path.split(file)
     place, inside = folder.real(within)
-    path = place / base
+    path = place if base in ("", ".") else os.path.join(place, base)
     if not inside or base in ("", ".", ".."):
         raise _BadLine(f"{shown(file)} is outside the manifest's folder, and was not looked at", path)
-    if path.suffix.lower() not in MEDIA_TYPES:
+    if media_type_of(base) is None:
         raise _BadLine(f"{shown(file)} is no page: its name must end in {', '.join(MEDIA_TYPES)}", path)
     if not os.path.lexists(path):
         raise _BadLine(f"{shown(file)}: there is no such file", path)

@@ -19,6 +19,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]
 MAX_PAGE_BYTES = 256 << 20
 _MESSAGE_LENGTH = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Reference(NamedTuple):
@@ -116,6 +117,12 @@ def trouble(page: Page, message: str) -> Problem:
     return Problem(page.file, page.where, f"{page.place}: {message}" if page.place else message)
 
 
+def media_type_of(name: str) -> str | None:
+    """The media type that a file's name tells by its ending; None for what is no page."""
+    dot = name.rfind(".")
+    return MEDIA_TYPES.get(name[dot:].lower()) if dot > 0 else None  # Ex: ".html" is a hidden file without an ending
+
+
 def is_url(value: str) -> bool:
     """True for an absolute URL that fits, as it stands, on one line of a WARC header."""
     return _URL.fullmatch(value) is not None
@@ -136,7 +143,7 @@ def from_microseconds(since_epoch: int) -> datetime:
 
 def microseconds(moment: datetime) -> int:
     """Whole microseconds since 1970, as the capture index holds them."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def shown(name: str) -> str:

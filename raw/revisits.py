@@ -31,11 +31,18 @@ _NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
 class Originals:
     """The captures that a revisit may refer to. Nothing is read before the first one comes.
 
-    ``landed``: the captures of this run, which grow. ``read`` gives the payload of one of them.
+    ``landed``: the captures of this run, which grow. ``read`` gives the payload of one of them. ``fetch``: called with
+    a file of the home before it is read.
     """
 
-    def __init__(self, home: Path, landed: Sequence[Capture], read: Callable[[Capture], bytes]) -> None:
-        self._home, self._landed, self._read = home, landed, read
+    def __init__(
+        self,
+        home: Path,
+        landed: Sequence[Capture],
+        read: Callable[[Capture], bytes],
+        fetch: Callable[[str], None] | None = None,
+    ) -> None:
+        self._home, self._landed, self._read, self._fetch = home, landed, read, fetch
         self._by_url: dict[str, list[Capture]] = {}
         self._seen = 0
         self._same: dict[tuple[str, str], bool] = {}
@@ -126,6 +133,8 @@ class Originals:
         try:
             if any(holder is capture for capture in self._by_url.get(original.url, [])):
                 return io.BytesIO(self._read(holder))
+            if self._fetch:
+                self._fetch(holder.file)
             return io.BytesIO(read_payload(self._home, holder.file, holder.offset, MAX_PAGE_BYTES))
         except (RecordCorrupt, PayloadTooLarge) as error:
             raise OSError(str(error)) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from warehouse.freshness import FRESHNESS
-from warehouse.rules import DAYS_AHEAD, FIRST_DAY, FORMS, STOP_ROWS, STOP_SHARE, allowed_values
+from warehouse.rules import DAYS_AHEAD, FIRST_DAY, FORMS, USUAL, allowed_values
 from warehouse.tables import COMPARED, FACTS, TABLES, Column, Table
 
 _INTRO = f"""# Data dictionary
@@ -25,8 +25,8 @@ home: it always leads to the latest whole snapshot. To see several tables of the
 - Null means that no source says so. The words of a page are never changed beyond white space and Unicode form (NFC).
 - **volatile** columns may differ from one snapshot to the next without being news; `changes` never tells of them.
 - Days lie between {FIRST_DAY} and {DAYS_AHEAD} days after the snapshot's data; rows with others are in `quarantine`.
-- A row that breaks a critical rule is in `quarantine` and not in its table. Where more than {STOP_SHARE:.0%} of a
-  table's rows break one (more than {STOP_ROWS} rows, or more than half of a small table), nothing is published.
+- A row that breaks a critical rule is in `quarantine` and not in its table. Where more than {USUAL.share:.0%} of a
+  table's rows break one (more than {USUAL.few} rows, or more than half of a small table), nothing is published.
 
 ## How to join
 

@@ -1,37 +1,35 @@
 """Great Expectations, kept quiet and quick: an ephemeral context, one suite a table, no telemetry, no progress bars.
 
-Importing it costs seconds, so only ``open_batches`` does, and without what no rule of ours uses.
+Importing it costs seconds (``warehouse/gx_import.py``), so only ``open_batches`` does.
 """
 
 from __future__ import annotations
 
-import gc
-import importlib
 import logging
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from warehouse.gx_import import import_great_expectations
 from warehouse.rules import RowRule, TableRule
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
     from great_expectations.datasource.fluent.interfaces import Batch
     from great_expectations.expectations.expectation import Expectation
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 Rule = RowRule | TableRule
 ResultFormat = Literal["BOOLEAN_ONLY", "COMPLETE"]
+Results = dict[str, dict[str, Any]]
+"""Great Expectations' own result of each rule, by table and rule; of a broken one, that with its rows."""
 
-# Great Expectations imports these for distributions and their pictures: a third of its import.
-_FOR_OTHER_RULES = ("scipy.stats", "altair")
+_KEPT: ContextVar[Results | None] = ContextVar("kept_results", default=None)
 
 
 class RuleCouldNotRun(Exception):
@@ -55,16 +53,14 @@ class Broken:
     observed: float
 
 
-def import_great_expectations() -> None:
-    """The import by itself: the seconds that it takes are a large part of a small run."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings(), _on_demand(_FOR_OTHER_RULES), _no_collections():
-        warnings.simplefilter("ignore")
-        importlib.import_module("great_expectations")
-
-
 def open_batches() -> BatchDefinition[Any]:
     """The batch definition that ``run_suite`` fills with one table after another."""
+    asset = open_context().data_sources.add_pandas("tables").add_dataframe_asset("table")
+    return asset.add_batch_definition_whole_dataframe("rows")
+
+
+def open_context(data_docs_sites: dict[str, Any] | None = None) -> EphemeralDataContext:
+    """An ephemeral context: it keeps nothing, but for the Data Docs that it is told to build."""
     import_great_expectations()
     import great_expectations
     from great_expectations.data_context.types import base
@@ -76,48 +72,20 @@ def open_batches() -> BatchDefinition[Any]:
     config = base.DataContextConfig(
         store_backend_defaults=base.InMemoryStoreBackendDefaults(),
         progress_bars=base.ProgressBarsConfig(globally=False),
+        data_docs_sites=data_docs_sites or {},
         analytics_enabled=False,
     )
-    context = great_expectations.get_context(project_config=config, mode="ephemeral")
-    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
-    return asset.add_batch_definition_whole_dataframe("rows")
-
-
-class _OnDemand(ModuleType):
-    """Stands in for a module, and imports it when something of it is asked for."""
-
-    def __getattr__(self, name: str) -> object:
-        _withdraw(self)
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-def _withdraw(stand_in: ModuleType) -> None:
-    if sys.modules.get(stand_in.__name__) is stand_in:
-        del sys.modules[stand_in.__name__]
+    return great_expectations.get_context(project_config=config, mode="ephemeral")
 
 
 @contextmanager
-def _on_demand(names: Sequence[str]) -> Iterator[None]:
-    """What is imported in here imports modules of these ``names`` only when it uses them."""
-    absent = [_OnDemand(name) for name in names if name not in sys.modules]
-    sys.modules.update((stand_in.__name__, stand_in) for stand_in in absent)
+def keeping(kept: Results | None) -> Iterator[None]:
+    """What ``run_suite`` finds in here is added to ``kept``, as Great Expectations gives it; None: nothing is kept."""
+    token = _KEPT.set(kept)
     try:
         yield
     finally:
-        for stand_in in absent:
-            _withdraw(stand_in)
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Modules are no garbage; looking for some costs a tenth of the import."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+        _KEPT.reset(token)
 
 
 def run_suite(batches: BatchDefinition[Any], table: str, frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Broken]:
@@ -148,6 +116,8 @@ def _failing(
         name = result.expectation_config.meta["rule"]  # type: ignore[union-attr]
         if result.exception_info.get("raised_exception") is not False:
             raise RuleCouldNotRun(table, name, _problem(result.exception_info))
+        if (kept := _KEPT.get()) is not None:
+            kept.setdefault(table, {})[name] = result
         if not result.success:
             failing.append((name, result.result))
     return failing

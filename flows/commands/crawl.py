@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,6 @@ from flows.commands.options import Home, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from flows.terminal import Block
     from raw.crawl.records import CrawlRecord
@@ -34,14 +34,16 @@ def crawl(
     """
     from flows import settings, terminal
     from flows.crawling import definition_of
+    from flows.home import writing
     from flows.progress import shown_for_crawl
     from raw.crawl.crawl import crawl as do_crawl
 
     chosen = settings.load(home=home)
     definition = definition_of(source, chosen)
-    chosen.home.mkdir(parents=True, exist_ok=True)
-    with shown_for_crawl(source) as progress:
-        record = do_crawl(chosen.home, definition, progress, restart=restart)
+    if isinstance(chosen.home, Path):
+        chosen.home.mkdir(parents=True, exist_ok=True)
+    with writing(chosen.home, f"crawl of {source}", alone=False) as place, shown_for_crawl(source) as progress:
+        record = do_crawl(place.folder, definition, progress, restart=restart)
     if json:
         terminal.document(_as_json(record))
     else:
@@ -49,7 +51,7 @@ def crawl(
     raise typer.Exit(0 if record.finished_at else UNFINISHED)
 
 
-def _in_words(record: CrawlRecord, home: Path) -> Iterator[Block]:
+def _in_words(record: CrawlRecord, home: object) -> Iterator[Block]:
     from flows.terminal import Grid, Line
 
     if record.finished_at is None:

@@ -1,4 +1,4 @@
-"""`cptflow query`: SQL over the current snapshot, which can read its tables and nothing else."""
+"""`cptflow query`: SQL over one snapshot, which can read its tables and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.options import Home, Json
+from flows.commands.options import At, Home, Json
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,17 +19,20 @@ READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI: what DuckDB makes of PIVOT
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, in DuckDB's SQL.", show_default=False)],
+    at: At = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Ask the current snapshot's tables in SQL (DuckDB). Nothing can be written, and no other file be read.
+    """Ask the current snapshot's tables, or an earlier one's, in SQL (DuckDB).
+
+    Nothing can be written, and no other file be read.
 
     Ex: cptflow query "SELECT code, title, status FROM codes WHERE status = 'deleted'"
     """
     from flows import terminal
-    from flows.commands.current import current_snapshot
+    from flows.commands.current import snapshot_at
 
-    place = current_snapshot(home)
+    place = snapshot_at(home, at)
     columns, rows = _answer(place.folder, sql)
     if json:
         names = _apart(columns)
@@ -76,8 +79,9 @@ def _connect(folder: Path) -> DuckDBPyConnection:
 
     connection = duckdb.connect(config={"python_enable_replacements": False})
     for table in TABLES:
-        # Arrow datasets, not read_parquet: DuckDB itself needs no way to the disk then.
-        connection.register(table.name, ds.dataset(folder / f"{table.name}.parquet"))
+        if (file := folder / f"{table.name}.parquet").exists():  # an older snapshot may have fewer
+            # Arrow datasets, not read_parquet: DuckDB itself needs no way to the disk then.
+            connection.register(table.name, ds.dataset(file))
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

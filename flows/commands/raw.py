@@ -111,13 +111,15 @@ def export(
 
 
 def _held(home: str | None) -> Path:
-    """The home. Raises UsageError where it holds no pages."""
+    """The home's folder. Raises UsageError where it holds no pages."""
     from flows import settings
     from flows.errors import UsageError
+    from flows.home import reading
 
-    folder = settings.load(home=home).home
+    chosen = settings.load(home=home).home
+    folder = reading(chosen, raw=True)
     if not (folder / "raw").is_dir():
-        raise UsageError(f"There are no pages in {folder} yet. Land some: cptflow run FOLDER --home {folder}")
+        raise UsageError(f"There are no pages in {chosen} yet. Land some: cptflow run FOLDER --home {chosen}")
     return folder
 
 
@@ -168,8 +170,9 @@ def _in_words(home: Path, found: Stats) -> list[Block]:
     statuses = [("unknown" if status is None else status, n) for status, n in found.by_status.items()]
     return [
         Line(
-            f"{home} holds {total.captures:,} captures of {total.pages:,} pages, fetched from {found.first_day} to "
-            f"{found.last_day}: {found.runs:,} runs, {found.warc_files:,} WARC files",
+            f"{home} holds {_number(total.captures, 'capture')} of {_number(total.pages, 'page')}, fetched from "
+            f"{found.first_day} to {found.last_day}: {_number(found.runs, 'run')}, "
+            f"{_number(found.warc_files, 'WARC file')}",
             "bold",
         ),
         Line(),
@@ -188,6 +191,11 @@ def _in_words(home: Path, found: Stats) -> list[Block]:
 def _numbers(count: Count) -> tuple[object, ...]:
     sizes = (_size(count.payload_bytes), _size(count.disk_bytes))
     return (count.captures, count.pages, count.bodies, count.revisits, *sizes)
+
+
+def _number(count: int, name: str) -> str:
+    """Ex: 1 run; 2,000 runs."""
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _size(size: float) -> str:
@@ -209,7 +217,7 @@ def _verdict(home: Path, report: Verified) -> list[Block]:
     told = report.kinds.total()
     if told > len(report.faults):
         blocks.append(Line(f"... and {told - len(report.faults):,} more"))
-    read = f"{home}: {report.files:,} WARC files with {report.records:,} records read"
+    read = f"{home}: {_number(report.files, 'WARC file')} with {_number(report.records, 'record')} read"
     if told:
         kinds = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in report.kinds.items())
         blocks.append(Line(f"{read}; {report.captures:,} are as they were written. Wrong: {kinds}", "bold red"))

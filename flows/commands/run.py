@@ -33,7 +33,9 @@ def run(
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="RULE", help="Let a rule pass that held something back. Ex: floor:openpayer", show_default=False
+            metavar="RULE",
+            help="Let a rule pass that held something back. Ex: mass_change:openpayer",
+            show_default=False,
         ),
     ] = None,
     json: Json = False,

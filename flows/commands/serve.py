@@ -31,29 +31,31 @@ def serve(
     Everything that Prefect keeps lies in HOME/prefect. One run at a time; nothing is sent to Prefect's makers.
     """
     from flows import server, settings
+    from flows.home import folder_of
     from flows.terminal import say, tell
     from raw.inputs import check_input
 
     chosen = settings.load(home=home, engine=engine, workers=workers)
     for name in inputs or []:
         check_input(name)
+    folder = folder_of(chosen.home)
     port = server.choose_port(port)
-    os.environ.update(server.environment(chosen.home, port))
-    server.state_folder(chosen.home).mkdir(parents=True, exist_ok=True)
+    os.environ.update(server.environment(folder, port))
+    server.state_folder(folder).mkdir(parents=True, exist_ok=True)
     from flows import schedule  # imports Prefect, which reads the environment
 
     deployment = schedule.deployment(inputs or [], chosen, cron, timezone)
     signal.signal(signal.SIGTERM, _end)
-    process = server.start(chosen.home, port)
+    process = server.start(folder, port)
     try:
         tell(f"Starting Prefect's server on {server.HOST}:{port} (this takes 15 to 30 s) ...")
-        seconds = server.wait_until_healthy(process, chosen.home, port)
-        tell(f"Prefect's server answers after {seconds:.0f} s; its log is {server.log_file(chosen.home)}.")
+        seconds = server.wait_until_healthy(process, folder, port)
+        tell(f"Prefect's server answers after {seconds:.0f} s; its log is {server.log_file(folder)}.")
         say(f"Prefect UI: http://{server.HOST}:{port}")
         say(f"Schedule: {cron} ({timezone}), home {chosen.home}. Ctrl-C ends it.")
         schedule.serve(deployment, process)
         if process.poll() is not None:
-            raise server.ServerFailed(f"ended by itself (exit code {process.returncode})", server.log_file(chosen.home))
+            raise server.ServerFailed(f"ended by itself (exit code {process.returncode})", server.log_file(folder))
     finally:
         server.stop(process)
     tell("Ended; Prefect's server too.")

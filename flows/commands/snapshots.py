@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands.options import Home, Json
+
+if TYPE_CHECKING:
+    from flows.commands.current import Place
 
 app = typer.Typer(help="List the snapshots of a home, or show one.", invoke_without_command=True)
 
@@ -26,12 +29,13 @@ def listing(context: typer.Context, home: Home = None, json: Json = False) -> No
     if json:
         terminal.document([_brief(manifest, current.snapshot_id) for manifest in manifests])
         return
+    shown = ("snapshot_id", "as_of", "codes", "changes", "restored")
     rows = [
-        ("*" if brief["current"] else "", *(brief[name] for name in ("snapshot_id", "as_of", "codes", "changes")))
+        ("*" if brief["current"] else "", *(brief[name] or "" if name == "restored" else brief[name] for name in shown))
         for brief in (_brief(manifest, current.snapshot_id) for manifest in manifests)
     ]
-    title = f"Snapshots in {current.home} (* is current)"
-    terminal.show([terminal.Grid(title, ("", "snapshot", "as of", "codes", "changes"), rows)])
+    title = f"Snapshots in {current.shown} (* is current)"
+    terminal.show([terminal.Grid(title, ("", "snapshot", "as of", "codes", "changes", "restored from"), rows)])
 
 
 @app.command()
@@ -41,7 +45,7 @@ def show(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Everything about one snapshot: its parent, its files with rows and digests, its expectation suites."""
+    """Everything about one snapshot: its parent, its files with rows and digests, and where its quality report is."""
     from flows import terminal
     from flows.commands.current import named_snapshot
     from warehouse import snapshots
@@ -49,18 +53,32 @@ def show(
     home_before, json_before = context.obj  # options may stand before `show` too
     place = named_snapshot(home or home_before, snapshot_id)
     manifest: dict[str, Any] = snapshots.read_manifest(place.home, place.snapshot_id)
+    page, problem = _quality_page(place)
     if json or json_before:
-        terminal.document(manifest)
+        terminal.document({**manifest, "quality_page": page})
         return
     files = [(name, file["rows"], file["bytes"], file["sha256"]) for name, file in manifest["files"].items()]
     facts = [(name, value) for name, value in manifest.items() if not isinstance(value, dict | list)]
+    facts += [("restored from", manifest["restored"]["snapshot_id"])] if "restored" in manifest else []
     terminal.show(
         [
             terminal.Grid(f"Snapshot {snapshot_id}", ("", ""), facts),
             terminal.Line(f"  in {place.folder}"),
+            terminal.Line(problem, "yellow") if page is None else terminal.Line(f"  quality report: {page}"),
             terminal.Grid("Files", ("table", "rows", "bytes", "sha256"), files),
         ]
     )
+
+
+def _quality_page(place: Place) -> tuple[str | None, str]:
+    """The file of the snapshot's quality report, or None and why there is none."""
+    from flows.quality import page_of
+    from warehouse.snapshots import SnapshotError
+
+    try:
+        return str(page_of(place.home, place.snapshot_id)), ""
+    except (OSError, SnapshotError) as error:
+        return None, f"WARNING: its quality report is missing and could not be made: {error}"
 
 
 def changes(
@@ -76,7 +94,7 @@ def changes(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="All snapshots whose as-of time is this day (YYYY-MM-DD) or later.", show_default=False),
+        typer.Option(help="All snapshots that hold from this day (YYYY-MM-DD) on or later.", show_default=False),
     ] = None,
     home: Home = None,
     json: Json = False,
@@ -125,4 +143,5 @@ def _brief(manifest: dict[str, Any], current: str) -> dict[str, Any]:
         "run_id": manifest["run_id"],
         "codes": manifest["files"]["codes"]["rows"],
         "changes": manifest["files"]["changes"]["rows"],
+        "restored": manifest.get("restored", {}).get("snapshot_id"),
     }

@@ -11,7 +11,6 @@ import json
 import os
 import zlib
 from contextlib import suppress
-from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +41,7 @@ class Journal:
     def write(self, capture: Capture, payload: IO[bytes], original: datetime | None) -> None:
         if self._warc is None or self._lines is None:
             self._lines, self._warc = self._open()
-        kept = self._warc.append(replace(capture, file=_warc_name(self._source, self.run_id)), payload, original)
+        kept = self._warc.append(capture._replace(file=_warc_name(self._source, self.run_id)), payload, original)
         self._warc.flush()
         self._captures.append(kept)
         self._lines.write(_line(kept))
@@ -149,7 +148,7 @@ def _is_whole(home: Path, warc: Path, capture: Capture) -> bool:
 
 
 def _line(capture: Capture) -> str:
-    return json.dumps(asdict(capture) | {"fetched_at": capture.fetched_at.isoformat()}, ensure_ascii=False) + "\n"
+    return json.dumps(capture._asdict() | {"fetched_at": capture.fetched_at.isoformat()}, ensure_ascii=False) + "\n"
 
 
 def _capture(line: bytes) -> Capture:

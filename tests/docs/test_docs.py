@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from flows.cli import app
-from flows.settings import CrawlSettings, Settings, SourceSettings
+from flows.settings import CrawlSettings, KeepSettings, Settings, SourceSettings
 from parsers import limits
 from parsers.registry import BUILT_IN
+from warehouse.limits import NAMES, Bands
 from warehouse.tables import OUTCOMES, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def test_every_setting_is_in_the_reference_with_its_default(name: str):
     if isinstance(default, tuple):
         assert ",".join(default) in row
     elif isinstance(default, str | int | Path):
-        assert str(default) in row
+        assert str(default).lower() in row.lower()
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,23 @@ def test_every_setting_of_a_source_is_in_the_reference_with_its_default(name: st
     assert row is not None, f"docs/reference.md has no row for the setting {name} of a source"
     default = str(field.default) if field.default else "the source's own" if name == "hosts" else "none"
     assert row.split("|")[2].strip() == default
+
+
+@pytest.mark.parametrize(("name", "field"), Bands.model_fields.items(), ids=Bands.model_fields)
+def test_every_band_is_in_the_reference_with_its_default_and_its_reason(name: str, field: FieldInfo):
+    assert f"| `{name}` | {field.default} | {field.description} |" in REFERENCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rule_that_can_be_let_pass_is_in_the_reference(name: str):
+    assert f"| `{name}:SOURCE` |" in REFERENCE
+
+
+@pytest.mark.parametrize(("name", "field"), KeepSettings.model_fields.items(), ids=[*KeepSettings.model_fields])
+def test_every_rule_of_keeping_is_in_the_reference_with_its_default(name: str, field: FieldInfo):
+    row = next((line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/reference.md has no row for the setting {name} of [keep]"
+    assert row.split("|")[2].strip() == str(field.default)
 
 
 def test_the_settings_example_is_allowed():

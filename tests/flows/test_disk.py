@@ -78,7 +78,7 @@ def test_a_disk_that_fills_after_publication_does_not_hide_the_snapshot(home, tm
 
 
 def test_a_lock_that_cannot_be_written_is_told(home, monkeypatch):
-    monkeypatch.setattr(pipeline, "hold", refuses(errno.EROFS, str(home / LOCK)))
+    monkeypatch.setattr("flows.lock.hold", refuses(errno.EROFS, str(home / LOCK)))
     with pytest.raises(DiskFailed, match=re.escape(str(home / LOCK))):
         run_inline(home)
 

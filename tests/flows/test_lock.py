@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from flows.errors import HomeHeld
-from flows.lock import HOLDER, hold, is_held, read_holder
+from flows import pipeline
+from flows.errors import HomeHeld, LockLost
+from flows.lock import HOLDER, LOCK, hold, is_held, read_holder
+from tests.flows.pages import folder, page, run_inline
+from warehouse import snapshots
 
 HOLD_UNTIL_TOLD = """
 import sys
@@ -65,3 +69,50 @@ def test_a_holder_file_that_says_nothing_is_no_crash(tmp_path, holder, content):
 
     with pytest.raises(HomeHeld, match="has not said who it is"), hold(tmp_path, "another"):
         pass
+
+
+def test_a_lock_that_nobody_took_away_is_still_held(tmp_path):
+    with hold(tmp_path, "20260101T000000Z-beef") as held:
+        held.check()
+
+
+def test_a_holder_whose_lock_was_removed_is_told_before_it_publishes(tmp_path):
+    with hold(tmp_path, "20260101T000000Z-beef") as held:
+        (tmp_path / LOCK).unlink()
+        with pytest.raises(LockLost, match="another run may have taken the home") as caught:
+            held.check()
+
+    assert caught.value.exit_status == 4
+
+
+def test_a_holder_that_was_overtaken_names_the_other_and_leaves_it_its_name(tmp_path):
+    with hold(tmp_path, "20260101T000000Z-beef") as held:
+        (tmp_path / LOCK).unlink()
+        with hold(tmp_path, "20260102T000000Z-cafe") as other:
+            with pytest.raises(LockLost, match="run 20260102T000000Z-cafe") as caught:
+                held.check()
+            other.check()
+            assert caught.value.holder["pid"] == os.getpid()
+            (tmp_path / HOLDER).rename(tmp_path / "kept")
+        (tmp_path / "kept").rename(tmp_path / HOLDER)
+
+    assert read_holder(tmp_path)["run_id"] == "20260102T000000Z-cafe"
+
+
+def test_a_stopped_holder_keeps_the_home(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGSTOP)
+    with pytest.raises(HomeHeld), hold(tmp_path, "another"):
+        pass
+
+
+def test_a_run_whose_lock_was_taken_away_publishes_nothing(home, tmp_path, monkeypatch):
+    news = folder(tmp_path / "news", {"99999": page("99999")}, day="2026-02-01")
+    before = snapshots.current_id(home)
+    publish = pipeline.publish
+    monkeypatch.setattr(pipeline, "publish", lambda *args: (home / LOCK).unlink() or publish(*args))
+    with pytest.raises(LockLost):
+        run_inline(home, news)
+    assert snapshots.current_id(home) == before
+    monkeypatch.undo()
+
+    assert run_inline(home, news).status == "published"

@@ -234,7 +234,9 @@ def test_the_report_tells_what_it_saw_did_and_cost(published):
         "assemble",
         "validate",
         "compare",
+        "bands",
         "publish",
+        "quality",
     ]
     assert second["peak_memory_bytes"]["this_process"] > 10_000_000
     assert Path(second["home"]) == published

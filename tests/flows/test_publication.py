@@ -6,10 +6,15 @@ import pytest
 
 from flows import publication
 from flows.publication import CapturesLost
-from tests.flows.pages import folder, page, run_inline
+from tests.flows.pages import folder, page, run_inline, without_validation
 from warehouse import snapshots
 
 FIRST = {"99213": page("99213", short="Synthetic ONE"), "99214": page("99214")}
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch):
+    without_validation(monkeypatch)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """`cptflow query`: SQL over the snapshot's tables and nothing else (law 10)."""
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +63,10 @@ def test_no_way_to_other_files_or_to_python(ask, published, tmp_path, sql):
 def test_a_mistake_is_told_in_duckdbs_words(ask):
     with pytest.raises(UsageError, match=r'The query failed: .*"titel" not found'):
         ask("SELECT titel FROM codes")
+
+
+def test_every_query_of_the_analysts_page_runs(ask):
+    page = Path(__file__).parents[2].joinpath("docs", "analyst.md").read_text("utf-8")
+    queries = re.findall(r"```sql\n(.*?);?\n```", page, re.DOTALL)
+    assert len(queries) >= 5
+    assert [sql for sql in queries if not ask(sql)[1]] == []

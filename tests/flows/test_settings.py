@@ -77,14 +77,15 @@ def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(folder, monkeypa
 @pytest.mark.parametrize(
     ("home", "said"),
     [
-        ("s3://bucket/prefix", "this version writes to folders only"),
-        ("gs://bucket", "this version writes to folders only"),
         ("", "it is empty"),
         ("page.html", "there is a file of that name"),
+        ("copy", "it is this machine's working copy of s3://bucket/prefix; give that address"),
     ],
 )
-def test_a_home_must_be_a_folder(folder, home, said):
+def test_a_home_must_be_a_folder_or_an_address(folder, home, said):
     (folder / "page.html").touch()
+    (folder / "copy").mkdir()
+    (folder / "copy" / ".home.json").write_text('{"address": "s3://bucket/prefix"}')
 
     with pytest.raises(SettingsError, match=said) as caught:
         load(home=home)
@@ -92,10 +93,21 @@ def test_a_home_must_be_a_folder(folder, home, said):
     assert caught.value.value == home
 
 
+def test_a_home_at_an_address_has_a_working_copy_of_its_own_in_the_cache(folder, monkeypatch):
+    monkeypatch.setenv("CPTFLOW_CACHE", "there")
+    first, same, other = (load(home=f"s3://bucket/{name}").home for name in ("prefix", "prefix/", "pre-fix"))
+
+    assert str(first) == "s3://bucket/prefix"
+    assert first == same
+    assert first.copy.parent == other.copy.parent == Path("there")
+    assert first.copy != other.copy
+    assert load(home="file:///srv/home").home == Path("/srv/home")
+
+
 def test_a_misspelt_key_is_told_with_the_known_ones(folder):
     (folder / "cptflow.toml").write_text('hoem = "a"\n')
 
-    with pytest.raises(SettingsError, match=r"cptflow.toml: hoem = 'a' is not allowed. Allowed: only home, engine"):
+    with pytest.raises(SettingsError, match=r"toml: hoem = 'a' is not allowed. Allowed: only cache, home, engine"):
         load()
 
 

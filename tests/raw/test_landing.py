@@ -233,14 +233,13 @@ def test_unreadable_pages_are_named_and_stop_no_other(tmp_path: Path) -> None:
 
 def test_a_page_that_vanishes_or_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = scraped(tmp_path / "pages")
-    intact = Path.open
 
-    def failing(self: Path, *args: object, **kwargs: object) -> object:
-        if self.name == "0003T.txt":
+    def failing(path: str, mode: str) -> object:
+        if Path(path).name == "0003T.txt":
             raise PermissionError(13, "Permission denied")
-        return intact(self, *args, **kwargs)  # type: ignore[call-overload]
+        return Path(path).open(mode)
 
-    monkeypatch.setattr(Path, "open", failing)
+    monkeypatch.setattr("raw.folder.open", failing, raising=False)
     report = landed(tmp_path / "home", pages)
     assert (report.landed, messages(report)) == (4, {("0003T.txt", None): "cannot be read: Permission denied"})
 

@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import random
 import tempfile
-from dataclasses import replace
+import uuid
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -186,6 +186,27 @@ def test_revisits_refer_to_the_capture_that_holds_the_bytes(home: Path) -> None:
         read_payload(home, rows[0]["file"], rows[0]["offset"], NO_LIMIT)
 
 
+def test_a_record_is_named_by_what_was_captured(tmp_path: Path) -> None:
+    """The same capture has the same id for ever: the version 5 UUID of its kind, status, date, digest and address."""
+    [capture] = _written(tmp_path, (b"Synthetic page", URL + "\u00e9", 200))
+    with (tmp_path / "x.warc.gz").open("rb") as stream:
+        *_, record = ArchiveIterator(stream)
+    name = f"response 200 {record.rec_headers.get_header('WARC-Date')} {capture.digest} {capture.url}"
+    told = record.rec_headers.get_header("WARC-Record-ID")
+    assert told == f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}>"
+
+
+def test_offsets_and_lengths_tell_each_record_of_a_file(tmp_path: Path) -> None:
+    """Small records are deflated otherwise than large ones: each is one whole gzip member, and nothing lies between."""
+    pages = [(bytes(range(256)) * size, f"{URL}{size}", 200) for size in (0, 1, 4, 6, 8, 400)]
+    captures = _written(tmp_path, *pages)
+    data = (tmp_path / "x.warc.gz").read_bytes()
+    for capture, (payload, _, _) in zip(captures, pages, strict=True):
+        assert payload in gzip.decompress(data[capture.offset : capture.offset + capture.length])
+    ends = [capture.offset + capture.length for capture in captures]
+    assert ends == [*(capture.offset for capture in captures[1:]), len(data)]
+
+
 def test_what_has_no_place_in_warc_or_http_is_in_headers_of_our_own(tmp_path: Path) -> None:
     """Where it is known, and nowhere else; other tools read past it."""
     page = b"Synthetic page"
@@ -193,7 +214,7 @@ def test_what_has_no_place_in_warc_or_http_is_in_headers_of_our_own(tmp_path: Pa
     warc = WarcFile(tmp_path / "x.warc.gz", "x.warc.gz")
     for url, more in ((URL + "1", told), ("urn:x", told), (URL + "2", {}), ("urn:y", {})):
         status = 200 if more or url.startswith("http") else None
-        warc.append(replace(_capture(page, url, status), **more), BytesIO(page))
+        warc.append(_capture(page, url, status)._replace(**more), BytesIO(page))
     warc.close()
     with (tmp_path / "x.warc.gz").open("rb") as stream:
         found = [

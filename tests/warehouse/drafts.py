@@ -10,6 +10,7 @@ import pyarrow as pa
 from tests.warehouse.invented import TRUST, day
 from warehouse.compare import compare, no_changes
 from warehouse.publishing import Draft, Published, draft, publish
+from warehouse.versions import Standing, follow
 
 SUITES = [{"table": "codes", "success": True, "rules": []}]
 
@@ -18,9 +19,11 @@ def drafted(
     tables: dict[str, pa.Table], parent: str | None, run: int, before: dict[str, pa.Table] | None = None
 ) -> Draft:
     changes = compare(before, tables, parent) if parent and before else no_changes()
+    stands = Standing(run, day(run))
     return draft(
-        {**tables, "changes": changes},
+        {**tables, "changes": changes, "code_versions": follow(None, tables["codes"], stands, {run})},
         as_of=day(run),
+        stands=stands,
         parent=parent,
         run_id=f"20260301T12000{run}Z-3f9a",
         published_at=dt.datetime(2026, 4, run, tzinfo=dt.UTC),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import re
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import pytest
 
-from warehouse.gx import _on_demand
+from warehouse.gx_import import _not_installed, _on_demand
 
 NAME = "synthetic_heavy_module"
 
@@ -53,3 +56,64 @@ def test_a_module_that_is_there_already_stays(heavy):
     with _on_demand([heavy]):
         assert importlib.import_module(heavy) is there
     assert sys.modules[heavy] is there
+
+
+def test_a_package_that_is_left_out_is_taken_for_not_installed(heavy):
+    with _not_installed([heavy]), pytest.raises(ModuleNotFoundError, match=f"{heavy} is left out on purpose"):
+        importlib.import_module(heavy)
+    assert importlib.import_module(heavy).weight == 7
+
+
+def test_a_package_that_is_imported_already_is_not_left_out(heavy):
+    there = importlib.import_module(heavy)
+    with _not_installed([heavy]):
+        assert importlib.import_module(heavy) is there
+
+
+def test_another_thread_finds_what_is_left_out_here(heavy):
+    with _not_installed([heavy]), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(importlib.import_module, heavy).result().weight == 7
+
+
+MODELS = """
+import sys
+from warehouse import gx_import
+if sys.argv[1] == "deep":
+    from pydantic.v1.utils import smart_deepcopy
+    gx_import._copied = smart_deepcopy
+gx_import.import_great_expectations()
+from pydantic.v1 import BaseModel
+
+def told(field):
+    names = [[getattr(v, "__qualname__", str(type(v))) for v in vs or ()]
+             for vs in (field.validators, field.pre_validators, field.post_validators)]
+    inner = [told(f) for f in (*(field.sub_fields or ()), *([field.key_field] if field.key_field else ()))]
+    return (field.name, field.alias, repr(field), str(field.outer_type_), sorted(field.class_validators), names,
+            repr(field.field_info), repr(field.model_config.__mro__[:3]), inner)
+
+def below(model):
+    for one in model.__subclasses__():
+        yield one
+        yield from below(one)
+
+def line(model):
+    return f"{model.__module__}.{model.__qualname__} {[told(field) for field in model.__fields__.values()]}"
+
+models = sorted({line(model) for model in below(BaseModel)})
+print(len(models))
+print(*models, sep="\\n")
+"""
+
+
+@pytest.mark.full
+def test_models_are_the_same_whichever_way_their_fields_are_copied():
+    quick, deep = (
+        re.sub(
+            r" at 0x[0-9a-f]+",
+            "",
+            subprocess.run([sys.executable, "-c", MODELS, way], check=True, capture_output=True, text=True).stdout,
+        )
+        for way in ("quick", "deep")
+    )
+    assert int(quick.splitlines()[0]) > 100
+    assert quick.splitlines() == deep.splitlines()

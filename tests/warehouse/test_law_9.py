@@ -21,6 +21,7 @@ from warehouse.files import encode
 from warehouse.publishing import Published, draft, publish
 from warehouse.staging import stage
 from warehouse.tables import BY_NAME, TABLES, Table
+from warehouse.versions import Standing, follow
 
 Rows = list[dict[str, Any]]
 
@@ -68,14 +69,16 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Published:
     before = assembled(home, [(old, day(1))])
     after = assembled(home, [(old, day(1)), (new, day(2)), (page(outcome="unrecognised"), day(2))])
     parent = "20260201T120000Z-0123abcd"
+    stands = Standing(1, after.as_of)
     odd = {"table_name": "codes", "row_key": "00100", "rule": "odd", "message": "Synthetic.", "severity": "info"}
     tables = {
         **after.tables,
         "quarantine": pa.Table.from_pylist([odd], schema=BY_NAME["quarantine"].schema),
         "changes": compare(before.tables, after.tables, parent),
+        "code_versions": follow(None, after.tables["codes"], stands, {1}),
     }
     made = draft(
-        tables, as_of=after.as_of, parent=None, run_id="20260301T120000Z-3f9a",
+        tables, as_of=after.as_of, stands=stands, parent=None, run_id="20260301T120000Z-3f9a",
         published_at=dt.datetime(2026, 4, 1, 1, 2, 3, 456_789, dt.UTC), cptflow_version="0.1.0",
     )  # fmt: skip
     return publish(home, made, run_ids=[], suites=[], trust=TRUST)
