@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import parsers
 from flows.errors import UsageError
-from warehouse.limits import rule_names
+from warehouse.limits import is_rule_name, rule_names
 
 FLOOR = "floor"
 
@@ -23,15 +23,19 @@ class Accepted:
 
 
 def let_pass(wanted: Sequence[str]) -> Accepted:
-    """The rules that a person typed. Raises UsageError. Ex: ``floor:codingahead``, ``mass_change:openpayer``"""
+    """The rules that a person typed. Raises UsageError. Ex: ``floor:codingahead``, ``mass_change:openpayer``
+
+    A band's source may be one that is not registered, for the parent snapshot may hold it; the summary of a run tells
+    of each rule that let nothing pass.
+    """
     sources = [source.name for source in parsers.sources()]
-    floors, bands = {f"{FLOOR}:{source}": source for source in sources}, rule_names(sources)
+    floors = {f"{FLOOR}:{source}": source for source in sources}
     for rule in wanted:
-        if rule not in floors and rule not in bands:
-            known = ", ".join((*floors, *bands))
+        if rule not in floors and not is_rule_name(rule):
+            known = ", ".join((*floors, *rule_names(sources)))
             raise UsageError(f"--accept {rule}: there is no such rule to let pass. There are {known}.")
     return Accepted(
         tuple(wanted),
         tuple(floors[rule] for rule in dict.fromkeys(wanted) if rule in floors),
-        frozenset(rule for rule in wanted if rule in bands),
+        frozenset(rule for rule in wanted if is_rule_name(rule)),
     )

@@ -56,15 +56,44 @@ def of_snapshot(home: Path, snapshot_id: str) -> list[Change]:
 
 
 def since_day(home: Path, day: str) -> list[Change]:
-    """The changes of all snapshots that hold from ``day`` (ISO 8601, UTC) on or later. Raises UsageError for no day."""
+    """The changes of all snapshots that hold from ``day`` (ISO 8601, UTC) on or later and are kept; `expired_since`
+    counts the others. Raises UsageError for no day."""
+    kept = [m["snapshot_id"] for m in _line_since(home, day) if snapshots.is_kept(home, m["snapshot_id"])]
+    return [change for snapshot_id in kept for change in of_snapshot(home, snapshot_id)]
+
+
+def expired_since(home: Path, day: str) -> int:
+    """How many snapshots that hold from ``day`` on or later have expired, and their changes with them."""
+    return _expired(home, _line_since(home, day))
+
+
+def expired_until(home: Path, snapshot_id: str) -> int:
+    """How many snapshots up to this one have expired, and their changes with them."""
+    line = snapshots.lineage(home)
+    return _expired(home, line[: [m["snapshot_id"] for m in line].index(snapshot_id) + 1])
+
+
+def expired_in_words(count: int) -> str:
+    """Ex: "2 snapshots have expired, and their single changes with them"."""
+    one = count == 1
+    return f"{count} {'snapshot has' if one else 'snapshots have'} expired, and " + (
+        "its single changes with it" if one else "their single changes with them"
+    )
+
+
+def _expired(home: Path, manifests: Iterable[Mapping[str, Any]]) -> int:
+    """Those with which nothing had changed, as with the first, count for nothing."""
+    changed = [m["snapshot_id"] for m in manifests if m["files"].get("changes", {}).get("rows")]
+    return sum(not snapshots.is_kept(home, snapshot_id) for snapshot_id in changed)
+
+
+def _line_since(home: Path, day: str) -> list[dict[str, Any]]:
     try:
         moment = dt.datetime.fromisoformat(day)
     except ValueError:
         raise UsageError(f"--since {day!r} is no day. Write it as 2026-01-31.") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    manifests = snapshots.list_snapshots(home)
-    later = [m["snapshot_id"] for m in manifests if dt.datetime.fromisoformat(m["valid_from"]) >= moment]
-    return [change for snapshot_id in later for change in of_snapshot(home, snapshot_id)]
+    return [m for m in snapshots.lineage(home) if dt.datetime.fromisoformat(m["valid_from"]) >= moment]
 
 
 def between(home: Path, before: str, after: str) -> list[Change]:

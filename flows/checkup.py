@@ -42,7 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(_home(settings.home))
     folder = folder_of(settings.home)
     if folder.is_dir():
-        findings += [_lock(folder), *_snapshot(folder), _leftovers(folder)]
+        findings += [_lock(folder), *_snapshot(folder), *_history(folder), _leftovers(folder)]
     return findings
 
 
@@ -136,6 +136,19 @@ def _snapshot(home: Path) -> Iterator[Finding]:
     yield Finding(
         "snapshot", f"{snapshot_id}: {found}" if snapshot_id else found, not problems, mend if problems else ""
     )
+
+
+def _history(home: Path) -> Iterator[Finding]:
+    """Manifests only; `cptflow snapshots verify` reads all files."""
+    try:
+        damaged = snapshots.damaged_history(home)
+        current = snapshots.current_id(home)
+    except (snapshots.SnapshotError, OSError):
+        return  # told with the snapshot
+    for snapshot_id, problem in damaged.items():
+        if snapshot_id != current:
+            mend = "take it back from a backup; until then nothing expires that may stand before it"
+            yield Finding("history", f"{snapshot_id}: {problem}", False, mend)
 
 
 def _leftovers(home: Path) -> Finding:

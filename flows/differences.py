@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,8 +36,9 @@ def differences(home: Path, before: str, after: str) -> dict[str, Any]:
     }
 
 
-def in_words(found: Mapping[str, Any]) -> list[Block]:
-    """Tables in which anything differs, what the snapshots were made with, and where to read on."""
+def in_words(found: Mapping[str, Any], home: str) -> list[Block]:
+    """Tables in which anything differs, what the snapshots were made with, and where to read on. ``home``: as people
+    give it to a command."""
     tables = {name: table for name, table in found["tables"].items() if _differs(table)}
     rows = [
         (name, table["before"], table["after"], *(table.get(n, "") for n in ("added", "removed", "changed")),
@@ -54,7 +56,8 @@ def in_words(found: Mapping[str, Any]) -> list[Block]:
     if found["made_with"]:
         made_with = [(name, *map(_shown, pair)) for name, pair in found["made_with"].items()]
         blocks.append(Grid("Made otherwise", ("", "before", "after"), made_with))
-    return [*blocks, Line(f"Each single change: cptflow changes {found['before']} {found['after']}")]
+    command = shlex.join(["cptflow", "changes", found["before"], found["after"], "--home", home])
+    return [*blocks, Line(f"Each single change: {command}")]
 
 
 def _by_table(changes: Iterable[Change]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ class Address:
         """Each address has a folder of its own in ``cache``; nothing is made."""
         given = given.rstrip("/")
         words = re.sub(r"[^a-z0-9]+", "-", str(cls(given, cache)).lower()).strip("-")[-40:]
-        return cls(given, cache / f"{words}-{hashlib.sha256(given.encode()).hexdigest()[:12]}")
+        # The same bucket of another server is another home.
+        server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        key = f"{given} {server}" if server and given.startswith("s3") else given
+        return cls(given, cache / f"{words}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
 
     def __str__(self) -> str:
         from raw.addresses import without_secrets

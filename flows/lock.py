@@ -22,6 +22,8 @@ from flows.errors import HomeHeld, LockLost
 
 LOCK = ".lock"
 HOLDER = ".lock.json"
+_MOMENT = 0.2
+"""Seconds. Who only asks whether the home is held (`is_held`) locks it for a part of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ class Held:
 
 @contextmanager
 def hold(home: Path, run_id: str) -> Iterator[Held]:
-    """Hold the home for a run. Raises HomeHeld at once where another run holds it."""
+    """Hold the home for a run. Raises HomeHeld where another run holds it."""
     lock = FileLock(home / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_MOMENT, poll_interval=_MOMENT / 10)
     except Timeout:
         raise HomeHeld(str(home), read_holder(home)) from None
     try:
@@ -65,6 +67,17 @@ def read_holder(home: Path) -> dict[str, object] | None:
         return None
     known = {"pid", "host", "run_id", "started", "command"}
     return holder if isinstance(holder, dict) and known <= holder.keys() else None
+
+
+def command_told() -> str:
+    """The command of this process, without user, password or signature of the addresses in it."""
+    from raw.addresses import without_secrets
+
+    words = [Path(sys.argv[0]).name]
+    for word in sys.argv[1:]:
+        option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)  # Ex: --home=s3://bucket
+        words.append(option + sign + (without_secrets(value, value) if "://" in value else value))
+    return " ".join(words)
 
 
 def is_held(home: Path) -> bool:
@@ -118,7 +131,7 @@ def _write_holder(home: Path, run_id: str) -> None:
         "host": socket.gethostname(),
         "run_id": run_id,
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_told(),
     }
     temporary = home / f"{HOLDER}.tmp"
     temporary.write_text(json.dumps(holder), encoding="utf-8")

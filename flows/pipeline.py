@@ -74,7 +74,7 @@ def run(
     BrokenSnapshot, HomeHeld before anything is done. Whatever else is raised stands in the report.
     """
     accepted = acceptance.let_pass(accept)
-    return _reported(inputs, settings, engine, progress, lambda run: _steps(run, inputs, accepted))
+    return _reported(inputs, settings, engine, progress, lambda run: _steps_and_page(run, inputs, accepted))
 
 
 def land_only(inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress) -> Report:
@@ -155,6 +155,12 @@ def _disk_told(home: Path, report: Report) -> Iterator[None]:
         raise DiskFailed(doing, home, error, kept) from error
 
 
+def _steps_and_page(run: _Run, inputs: Sequence[str], accepted: Accepted) -> None:
+    _steps(run, inputs, accepted)
+    if run.report.status == "nothing_new":
+        _mend_quality(run)
+
+
 def _steps(run: _Run, inputs: Sequence[str], accepted: Accepted) -> None:
     """A run that was killed anywhere in here needs no repair: what there is to do is read from the home each time."""
     report, home, trust = run.report, run.home, run.settings.trust
@@ -219,6 +225,15 @@ def _tell_quality(run: _Run, made: Assembled) -> None:
             report.data_docs = str(run.step("data_docs", quality.write_gx_docs, run.home, report, run.gx_results))
     except Exception as error:
         report.quality_problem = str(error) or type(error).__name__
+
+
+def _mend_quality(run: _Run) -> None:
+    """What a run that was stopped, killed or undone left may tell of something else than what is current."""
+    try:
+        if made := quality.bring_up_to_date(run.home):
+            run.report.quality_page = str(made)
+    except Exception as error:
+        run.report.quality_problem = str(error) or type(error).__name__
 
 
 def _make_home(home: Path, inputs: Sequence[str]) -> None:

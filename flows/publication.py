@@ -122,7 +122,7 @@ def is_news(changes: pa.Table) -> bool:
 def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis, report: Report) -> None:
     """Publish ``made`` with its ``changes``. The report tells the snapshot, or the rules that stopped it."""
     draft = draft_of(basis.home, parent, made.tables, changes, made.as_of, report.run_id)
-    checked = validate_run_tables(draft.tables, made.as_of)
+    checked = validate_run_tables(draft.tables, draft.stands.valid_from)
     report.suites += checked.suites
     report.stopped += [asdict(stop) for stop in checked.stopped]
     if checked.stopped:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from warehouse.gx import Results
 from warehouse.quality import Quality, of_snapshot, of_stopped_run
 from warehouse.quality_page import render
 
+_MARK = b"<!-- of %s -->\n"
+"""Ends ``quality.html``: which page it is a copy of."""
+
 
 def page_file(home: Path, snapshot_id: str) -> Path:
     return _folder(home) / f"{snapshot_id}.html"
@@ -32,7 +36,8 @@ def page_file(home: Path, snapshot_id: str) -> Path:
 def write_pages(home: Path, report: Report, tables: Mapping[str, pa.Table]) -> Path:
     """The page of a run that has published or was stopped, and its copy as the newest one; returns its file.
 
-    ``tables``: as validated, for a run that was stopped. Raises OSError, SnapshotError.
+    ``tables``: as validated, for a run that was stopped; of stopped runs only the last one's page stays. Raises
+    OSError, SnapshotError.
     """
     run = as_json(report)
     if report.stopped:
@@ -42,7 +47,30 @@ def write_pages(home: Path, report: Report, tables: Mapping[str, pa.Table]) -> P
         quality = of_snapshot(home, str(report.snapshot_id), run)
         file = page_file(home, str(report.snapshot_id))
     _write(home, file, quality)
-    replace_file(_docs(home) / "quality.html", render(quality, from_docs=True, previous=_has_previous(home, quality)))
+    _write_newest(home, file, quality)
+    if report.stopped:
+        for older in _folder(home).glob("stopped-*.html"):
+            if older != file:
+                older.unlink()
+    return file
+
+
+def bring_up_to_date(home: Path) -> Path | None:
+    """Have the current snapshot's page, and ``quality.html`` of it; returns the page where one of them was made.
+
+    After a run that was stopped or killed, or where a person restored a snapshot, they may be of another. Raises
+    OSError, SnapshotError.
+    """
+    if (current := snapshots.current_id(home)) is None:
+        return None
+    file = page_file(home, current)
+    if file.is_file() and _newest_is_of(home, file):
+        return None
+    run_id = snapshots.read_manifest(home, current)["run_id"]
+    quality = of_snapshot(home, current, _read_run(home, run_id))
+    if not file.is_file():
+        _write(home, file, quality)
+    _write_newest(home, file, quality)
     return file
 
 
@@ -67,6 +95,26 @@ def _write(home: Path, file: Path, quality: Quality) -> None:
     columns = _docs(home) / "data-dictionary.md"
     if not columns.is_file() or columns.read_bytes() != words:
         replace_file(columns, words)
+
+
+def _write_newest(home: Path, file: Path, quality: Quality) -> None:
+    page = render(quality, from_docs=True, previous=_has_previous(home, quality))
+    replace_file(_docs(home) / "quality.html", page + _mark(file))
+
+
+def _newest_is_of(home: Path, file: Path) -> bool:
+    """Whether ``quality.html`` is of the same snapshot as the page ``file``: its last bytes tell."""
+    mark = _mark(file)
+    try:
+        with (_docs(home) / "quality.html").open("rb") as newest:
+            newest.seek(-len(mark), os.SEEK_END)
+            return newest.read() == mark
+    except OSError:
+        return False
+
+
+def _mark(file: Path) -> bytes:
+    return _MARK % file.stem.encode()
 
 
 def _has_previous(home: Path, quality: Quality) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from flows import planning
+from flows import planning, quality
 from flows.errors import CptflowError
 from flows.publication import draft_of
 from warehouse import publishing, snapshots
@@ -33,12 +33,13 @@ class CannotRestore(CptflowError):
 @dataclass(frozen=True, slots=True)
 class Restored:
     """``snapshot_id``: the new one, None where there was nothing to do. ``replaced``: what was current. ``rows``: rows
-    of ``changes`` by table."""
+    of ``changes`` by table. ``quality_problem``: why the quality report could not be written, if it could not."""
 
     snapshot_id: str | None
     restored: str
     replaced: str
     rows: dict[str, int]
+    quality_problem: str | None = None
 
 
 def restore(home: Path, snapshot_id: str, run_id: str, still_held: Callable[[], None] | None = None) -> Restored:
@@ -57,7 +58,7 @@ def restore(home: Path, snapshot_id: str, run_id: str, still_held: Callable[[], 
         return Restored(None, snapshot_id, current, {})
     as_of = dt.datetime.fromisoformat(manifest["as_of"])
     made = draft_of(home, current, tables, changes, as_of, run_id)
-    checked = validate_run_tables(made.tables, as_of)
+    checked = validate_run_tables(made.tables, made.stands.valid_from)
     if checked.stopped:
         raise CannotRestore(home, snapshot_id, "; ".join(stop.message for stop in checked.stopped))
     run_tables = [suite["table"] for suite in checked.suites]
@@ -75,7 +76,17 @@ def restore(home: Path, snapshot_id: str, run_id: str, still_held: Callable[[], 
     seen = planning.read_seen(home)
     if seen.snapshot_id == current:
         planning.mark_seen(home, replace(seen, snapshot_id=published.snapshot_id))
-    return Restored(published.snapshot_id, snapshot_id, current, dict(Counter(changes["table_name"].to_pylist())))
+    rows = dict(Counter(changes["table_name"].to_pylist()))
+    return Restored(published.snapshot_id, snapshot_id, current, rows, _tell_quality(home))
+
+
+def _tell_quality(home: Path) -> str | None:
+    """Write the quality report; what was published stays so where that fails. Returns why it did."""
+    try:
+        quality.bring_up_to_date(home)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def _as_today(home: Path, snapshot_id: str) -> dict[str, pa.Table]:

@@ -14,7 +14,7 @@ from flows.acceptance import FLOOR
 from flows.report import PageNote, Report, report_file
 from flows.terminal import Block, Grid, Line, as_text
 from warehouse import snapshots
-from warehouse.limits import BANDS
+from warehouse.limits import BANDS, all_to_accept, as_options
 from warehouse.tables import TABLES
 
 SHOWN_PAGES = 10
@@ -132,7 +132,7 @@ def _warnings(report: Report) -> list[Block]:
                 "stay. The parser needs an update; the pages are kept and will be read again then."
             )
             lines.append(Line(text, "bold white on red"))
-    return [*lines, *_bands(report)]
+    return [*lines, *_bands(report), *_let_nothing_pass(report)]
 
 
 def _bands(report: Report) -> Iterator[Block]:
@@ -142,6 +142,16 @@ def _bands(report: Report) -> Iterator[Block]:
             yield Line(f"Let pass, {rule['rule']}: {rule['message']}.", "yellow")
         elif not rule["success"] and rule["severity"] == "warning":
             yield Line(f"WARNING: {rule['rule']}: {rule['message']}.", "bold yellow")
+
+
+def _let_nothing_pass(report: Report) -> Iterator[Block]:
+    """A rule that a person typed and that stopped nothing: perhaps another one was meant."""
+    rules = [rule for suite in report.suites if suite["table"] == BANDS for rule in suite["rules"]]
+    passed = {rule["rule"] for rule in rules if rule["accepted"]}
+    passed |= {f"{FLOOR}:{fared['source']}" for fared in report.sources if fared["accepted"]}
+    for rule in dict.fromkeys(report.accept):
+        if rule not in passed:
+            yield Line(f"WARNING: --accept {rule} let nothing pass.", "bold yellow")
 
 
 def _sources(report: Report) -> list[Block]:
@@ -154,7 +164,9 @@ def _sources(report: Report) -> list[Block]:
                 f"({fared['share']:.0%}), and its floor is {fared['least']:.0%}. Its rows stay as they were; what came "
                 "does not count. If the pages are really so, let them pass:"
             )
-            let_pass = command(report, "run", "--accept", f"{FLOOR}:{fared['source']}")
+            others = report.accept if report.status == "stopped" else []  # those that were let pass were so in vain
+            rules = dict.fromkeys([*others, f"{FLOOR}:{fared['source']}"])
+            let_pass = command(report, "run", *as_options([*rules]))
             lines += [Line(text, "bold white on red"), Line(f"  {let_pass}")]
     for source, captures in report.waiting.items():
         text = f"The crawl of {source} is not finished: {_count(captures, 'capture')} of it will count when it is."
@@ -218,11 +230,8 @@ def _next(report: Report) -> list[Block]:
     if report.status == "landed":
         commands = [command(report, "run"), command(report, "raw", "stats")]
     elif report.status == "stopped":
-        let_pass = [stop["accept"] for stop in report.stopped if stop.get("accept")]
-        rules = list(dict.fromkeys([*report.accept, *let_pass]))
-        commands = [command(report, "doctor")]
-        if len(let_pass) == len(report.stopped):  # else the run would stop again
-            commands = [command(report, "run", *(word for rule in rules for word in ("--accept", rule)))]
+        rules = all_to_accept(report.accept, report.stopped)
+        commands = [command(report, "run", *as_options(rules)) if rules else command(report, "doctor")]
     elif report.snapshot_id is None:
         commands = ["cptflow parse PAGE"]
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from warehouse.expectations import Stop
+from warehouse.expectations import Codes, Stop
 from warehouse.gx import open_batches, run_suite
 from warehouse.limits import BANDS, NAMES, Bands
 from warehouse.measures import Measure, Read, measure
@@ -113,9 +113,11 @@ def judge(parent_id: str, measures: Sequence[Measure], limits: Bands, accept: Co
         told.append(entry)
         if entry["accepted"]:
             rule, _, source = name.partition(":")
-            accepted.append({"rule": rule, "source": source, "found": entry["message"]})
+            accepted.append(
+                {"rule": rule, "source": source, "found": f"{source}: {'; '.join(map(_words, _ordered(wide)))}"}
+            )
         elif wide:
-            stopped.append(_stop(name, wide, parent_id))
+            stopped.append(_stop(name, wide, by_name[name], parent_id))
     suite = {"table": BANDS, "parent": parent_id, "rows": len(measures), "held_back": 0}
     suite |= {"success": all(entry["success"] for entry in told), "rules": told}
     return Judged(suite, stopped, tuple(accepted))
@@ -140,7 +142,7 @@ def _entry(
 ) -> dict[str, Any]:
     """``outside``: of the wide bands; where there is nothing, of the narrow ones."""
     wide = {rule.name: rule for rule in rules if rule.severity == "critical"}
-    worst = _furthest(outside or [_Outside(one, wide[one.band]) for one in measures])
+    worst = _ordered(outside or [_Outside(one, wide[one.band]) for one in measures])[0]
     low, high = _edges(worst)
     return {
         "rule": name,
@@ -162,8 +164,9 @@ def _entry(
     }
 
 
-def _furthest(some: Sequence[_Outside]) -> _Outside:
-    return max(some, key=_distance)
+def _ordered(some: Sequence[_Outside]) -> list[_Outside]:
+    """The furthest out first."""
+    return sorted(some, key=_distance, reverse=True)
 
 
 def _distance(one: _Outside) -> float:
@@ -193,8 +196,7 @@ def _words(one: _Outside) -> str:
     """Ex: "rows of descriptors: 3,000 found, 5,000 before; 3,500 to 6,500 are within the band"."""
     measure, (low, high) = one.measure, _edges(one)
     if low is None:
-        number = round(measure.value * measure.of)
-        found = f"{number:,} of {measure.of:,} at once ({measure.value:.1%})"
+        found = f"{_number(measure):,} of {measure.of:,} at once ({measure.value:.1%})"
         return f"{measure.what}: {found}; up to {high:.1%} are within the band"
     if measure.unit == "share":
         found = f"{measure.value:.1%} found, {measure.before:.1%} before"
@@ -203,15 +205,30 @@ def _words(one: _Outside) -> str:
     return f"{measure.what}: {found}; {low:,.0f} to {high:,.0f} are within the band"
 
 
-def _stop(name: str, outside: Sequence[_Outside], parent_id: str) -> Stop:
-    ordered = sorted(outside, key=_distance, reverse=True)
+def _number(mass: Measure) -> int:
+    return round(mass.value * mass.of)
+
+
+def _named(measure: Measure) -> str:
+    """Ex: " (99201, 99202, 99203 and 48 more)", for a person to look at"""
+    if not measure.codes:
+        return ""
+    first, more = measure.codes[:_EXAMPLES], _number(measure) - _EXAMPLES
+    return f" ({', '.join(first)}{f' and {more:,} more' if more > 0 else ''})"
+
+
+def _stop(name: str, outside: Sequence[_Outside], measures: Sequence[Measure], parent_id: str) -> Stop:
+    """No command stands in it: which one helps depends on all that stops the run (``limits.all_to_accept``)."""
+    ordered = _ordered(outside)
     worst = ordered[0]
     low, high = _edges(worst)
+    told = "; ".join(f"{_words(one)}{_named(one.measure)}" for one in ordered[:_EXAMPLES])
     more = f"; and {len(ordered) - _EXAMPLES} more" if len(ordered) > _EXAMPLES else ""
     limit = low if low is not None and worst.measure.value < low else high
     message = (
-        f"compared with {parent_id}, {worst.measure.source}: {'; '.join(map(_words, ordered[:_EXAMPLES]))}{more}. Most "
-        "likely a site or a parser has changed: look at its pages with `cptflow parse`. Newer pages that bring it back "
-        f"need nothing. If it is really so, let it pass: cptflow run --accept {name}"
+        f"compared with {parent_id}, {worst.measure.source}: {told}{more}. Most likely a site or a parser has changed: "
+        "look at its pages with `cptflow parse`. Newer pages that bring it back need nothing. If it is really so, a "
+        f"person may let it pass as {name}."
     )
-    return Stop(name, BANDS, worst.measure.value, limit, message, accept=name)
+    codes = tuple(Codes(one.band, _number(one), one.codes) for one in measures if one.codes)
+    return Stop(name, BANDS, worst.measure.value, limit, message, accept=name, codes=codes)

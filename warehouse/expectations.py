@@ -47,6 +47,15 @@ _AS_DECLARED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Codes:
+    """Codes that a mass change is about. ``kind``: added, deleted or changed. ``codes``: the first of ``number``."""
+
+    kind: str
+    number: int
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """A reason not to publish. ``observed`` and ``limit`` count rows. ``accept``: the name by which a person lets it
     pass, where one may."""
@@ -57,6 +66,7 @@ class Stop:
     limit: float
     message: str
     accept: str | None = None
+    codes: tuple[Codes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +101,16 @@ def validate(tables: Mapping[str, pa.Table], as_of: dt.datetime, trust: Sequence
     return Validation(run.tables, [run.suites[table.name] for table in checked], run.stopped)
 
 
-def validate_run_tables(tables: Mapping[str, pa.Table], as_of: dt.datetime) -> Validation:
+def validate_run_tables(tables: Mapping[str, pa.Table], valid_from: dt.datetime) -> Validation:
     """Check the tables that are made after ``validate``, since they depend on the parent: no row may break a rule.
 
-    ``tables``: all tables of the snapshot that is to be. Raises RuleCouldNotRun.
+    ``tables``: all tables of the snapshot that is to be. ``valid_from``: its own, not its as-of time: they tell of the
+    parent's values too, whose pages may be younger. Raises RuleCouldNotRun.
     """
     checked = (CHANGES, CODE_VERSIONS, SNAPSHOT)
     if misshapen := _misshapen(checked, tables):
         return Validation(dict(tables), [], misshapen)
-    run = _Run(open_batches(), as_of, dict(tables))
+    run = _Run(open_batches(), valid_from, dict(tables))
     for table in checked:
         _check(run, table)
     return Validation(run.tables, [run.suites[table.name] for table in checked], run.stopped)

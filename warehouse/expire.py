@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,16 +22,16 @@ from typing import Any
 from warehouse.files import replace_file, sync_folder
 from warehouse.publishing import DOOMED
 from warehouse.snapshots import (
-    MANIFEST,
     BrokenSnapshot,
     SnapshotError,
     current_id,
     expired_manifest,
-    lineage,
+    history,
+    outside_history,
     read_manifest,
     snapshots_folder,
+    stored_ids,
 )
-from warehouse.tables import SNAPSHOT_ID_PATTERN
 
 PINS = "pins.json"
 
@@ -44,6 +43,21 @@ class PinsUnreadable(SnapshotError):
         self.path = path
         advice = 'Take it from a backup, or write the ids of the snapshots to be kept: ["ID", ...]'
         super().__init__(home, None, f"{path} cannot be read ({found}).", advice)
+
+
+class HistoryBroken(SnapshotError):
+    """History has a gap, and older snapshots may stand behind it: nothing expires. ``gap``: the id that is missing.
+    ``outside``: ids of the snapshots that nothing leads to, pinned ones apart."""
+
+    def __init__(self, home: Path, gap: str, follows: str, outside: Sequence[str]) -> None:
+        self.gap, self.outside = gap, tuple(outside)
+        found = f"History in {home} has a gap: {follows} follows {gap}, whose manifest is gone or cannot be read."
+        advice = (
+            f"Nothing expires, since these may stand before it: {', '.join(outside)}. Take warehouse/snapshots/{gap} "
+            f"(or warehouse/expired/{gap}.json) from a backup. Without one, pin each of these that is to stay "
+            "(cptflow snapshots pin ID), and remove the folders of the others."
+        )
+        super().__init__(home, gap, found, advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +96,23 @@ class Plan:
 
 
 def survey(home: Path) -> list[Stored]:
-    """The snapshots of a home whose folders are there, oldest first. Raises BrokenSnapshot for a history with a gap.
+    """The snapshots of a home whose folders are there, oldest first.
 
     A folder outside history (no longer current since a person let ``current`` point back, or never, since a run was
-    killed) counts as left when ``current`` moved last.
+    killed) counts as left when ``current`` moved last. Raises BrokenSnapshot, PinsUnreadable, and HistoryBroken where
+    a folder that is not pinned may have been history: a gap is in the way to it.
     """
     if (current := current_id(home)) is None:
         return []
-    chain = lineage(home)
+    known = history(home)
+    chain, outside = known.manifests, outside_history(home, known)
+    pins = read_pins(home)
+    if known.gap and (doubtful := [name for name in outside if name not in pins]):
+        raise HistoryBroken(home, known.gap, chain[0]["snapshot_id"], doubtful)
     successors = {manifest["parent"]: manifest for manifest in chain}
-    own = {manifest["snapshot_id"] for manifest in chain}
-    folders = {path.name for path in snapshots_folder(home).glob("[!.]*") if _is_snapshot(path)}
+    folders = {*stored_ids(home)}
     stored = [_stored(home, m, current, successors.get(m["snapshot_id"])) for m in chain if m["snapshot_id"] in folders]
-    return [*(_outside(home, name) for name in sorted(folders - own)), *stored]
+    return [*(_outside(home, name) for name in outside), *stored]
 
 
 def plan(
@@ -127,12 +145,23 @@ def remove(home: Path, planned: Plan) -> None:
     for snapshot_id in planned.goes:
         folder = snapshots_folder(home) / snapshot_id
         kept_manifest = expired_manifest(home, snapshot_id)
-        replace_file(kept_manifest, (folder / MANIFEST).read_bytes())
+        replace_file(kept_manifest, _in_short(read_manifest(home, snapshot_id)))
         sync_folder(kept_manifest.parent)
         sync_folder(home / "warehouse")
         _remove_folder(folder)
     for name in planned.parsed:
         _remove_folder(home / "parsed" / name)
+
+
+def _in_short(manifest: Mapping[str, Any]) -> bytes:
+    """What history and trends need of a snapshot that goes. Every later run reads all of these."""
+    suites = [
+        {"table": suite["table"], "held_back": suite["held_back"]}
+        for suite in manifest.get("suites", ())
+        if suite.get("held_back")
+    ]
+    told = {name: value for name, value in manifest.items() if name not in ("run_ids", "held_back")}
+    return json.dumps(told | {"suites": suites}, indent=1, ensure_ascii=False).encode()
 
 
 def sweep(home: Path) -> None:
@@ -176,10 +205,6 @@ def write_pins(home: Path, pins: Iterable[str]) -> None:
     """The caller holds the home's lock."""
     replace_file(home / "warehouse" / PINS, (json.dumps(sorted({*pins}), indent=1) + "\n").encode())
     sync_folder(home / "warehouse")
-
-
-def _is_snapshot(path: Path) -> bool:
-    return re.fullmatch(SNAPSHOT_ID_PATTERN, path.name) is not None and path.is_dir()
 
 
 def _stored(

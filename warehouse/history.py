@@ -6,7 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from warehouse.snapshots import NoSnapshot, SnapshotError, is_kept, lineage
+from warehouse.snapshots import BrokenSnapshot, NoSnapshot, SnapshotError, history, is_kept
 
 
 class BeforeTheFirst(SnapshotError):
@@ -14,9 +14,9 @@ class BeforeTheFirst(SnapshotError):
 
     def __init__(self, home: Path, moment: dt.datetime, first: dict[str, Any]) -> None:
         self.moment, self.first = moment, first
-        found = f"At {moment:%Y-%m-%d %H:%M} UTC there was no snapshot in {home} yet."
-        since = dt.datetime.fromisoformat(first["valid_from"])
-        advice = f"The first one is {first['snapshot_id']}, which holds from {since:%Y-%m-%d %H:%M} UTC on."
+        found = f"At {_utc(moment)} there was no snapshot in {home} yet."
+        since = _utc(dt.datetime.fromisoformat(first["valid_from"]))
+        advice = f"The first one is {first['snapshot_id']}, which holds from {since} on."
         super().__init__(home, None, found, advice)
 
 
@@ -27,7 +27,7 @@ class Expired(SnapshotError):
         self, home: Path, moment: dt.datetime, snapshot_id: str, before: str | None, after: str | None
     ) -> None:
         self.moment, self.before, self.after = moment, before, after
-        found = f"What held at {moment:%Y-%m-%d %H:%M} UTC in {home}, snapshot {snapshot_id}, has expired."
+        found = f"What held at {_utc(moment)} in {home}, snapshot {snapshot_id}, has expired."
         kept = [f"the last before it is {before}" if before else "none before it", f"the next is {after}"]
         super().__init__(home, snapshot_id, found, f"Of those that are kept, {' and '.join(kept)}.")
 
@@ -37,10 +37,14 @@ def in_force(home: Path, moment: dt.datetime) -> dict[str, Any]:
 
     Raises NoSnapshot, BeforeTheFirst, Expired, BrokenSnapshot.
     """
-    line = lineage(home)
+    known = history(home)
+    line = known.manifests
     if not line:
         raise NoSnapshot(home)
     held = [manifest for manifest in line if dt.datetime.fromisoformat(manifest["valid_from"]) <= moment]
+    if not held and known.gap:
+        problem = f"its manifest is gone or cannot be read, and {line[0]['snapshot_id']}, which holds later, follows it"
+        raise BrokenSnapshot(home, known.gap, problem)
     if not held:
         raise BeforeTheFirst(home, moment, line[0])
     found = held[-1]
@@ -49,3 +53,7 @@ def in_force(home: Path, moment: dt.datetime) -> dict[str, Any]:
     before = [m["snapshot_id"] for m in held if is_kept(home, m["snapshot_id"])]
     after = [m["snapshot_id"] for m in line[len(held) :] if is_kept(home, m["snapshot_id"])]
     raise Expired(home, moment, found["snapshot_id"], before[-1] if before else None, after[0] if after else None)
+
+
+def _utc(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from warehouse.tables import NAME_PATTERN
 
 BANDS = "bands"
 """The name of their suite, in the place of a table's."""
@@ -98,6 +102,25 @@ class Bands(BaseModel):
 
 
 def rule_names(sources: Sequence[str]) -> list[str]:
-    """All that a person may let pass. Ex: ``rows:openpayer``"""
+    """All that a person may let pass of ``sources``. Ex: ``rows:openpayer``"""
     of_sources = [f"{name}:{source}" for source in sources for name in NAMES]
     return [*of_sources, *(f"{name}:{ALL}" for name in NAMES if name != "rows")]
+
+
+def is_rule_name(rule: str) -> bool:
+    """Whether ``rule`` has the form of one. A snapshot may hold sources that are no longer registered."""
+    _, _, source = rule.partition(":")
+    return re.fullmatch(NAME_PATTERN, source) is not None and rule in rule_names([source] if source != ALL else [])
+
+
+def all_to_accept(accepted: Sequence[str], stopped: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to let pass so that the next run is not ``stopped`` for the same reasons, nor for one that was ``accepted``
+    in this one: that counted for this run. None of it, where a reason is none that a person may let pass."""
+    if not all(stop.get("accept") for stop in stopped):
+        return []
+    return list(dict.fromkeys([*accepted, *(stop["accept"] for stop in stopped)]))
+
+
+def as_options(rules: Sequence[str]) -> list[str]:
+    """Words of a command. Ex: ``--accept rows:openpayer --accept codes:openpayer``"""
+    return [word for rule in rules for word in ("--accept", rule)]

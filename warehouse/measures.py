@@ -20,7 +20,18 @@ from parsers import vocabulary
 from parsers.records import GOOD_OUTCOMES
 from warehouse.limits import ALL, Bands
 from warehouse.rules import allowed_values
-from warehouse.tables import BOOL, CODES, DOCUMENTS, FACTS, INDICATORS, INDICATORS_TABLE, STRING, Table
+from warehouse.tables import (
+    ATTRIBUTES,
+    BOOL,
+    CODES,
+    DOCUMENTS,
+    FACTS,
+    HISTORY_EVENTS,
+    INDICATORS,
+    INDICATORS_TABLE,
+    STRING,
+    Table,
+)
 
 Read = Callable[[str, Sequence[str]], pa.Table]
 """(table, columns) -> the table with those of the columns that it has."""
@@ -28,6 +39,9 @@ Read = Callable[[str, Sequence[str]], pa.Table]
 _NAMING = {"narratives": "section", "attributes": "attribute"}
 """Columns without a closed list of values, but with few: names that the parsers give."""
 _OWNER = ("source", "code")
+_CODES_NAMED = 20
+# Ex: codingahead|00150|2026-01-01|deleted|1, openpayer|00150|deletion_notice|1, openpayer|00150|page_gone|1
+_END = r"\|(deleted|deletion_notice|page_gone)\|[0-9]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,8 @@ class Measure:
 
     ``band``: rows, codes, nulls, mix, added, deleted or changed. ``what``: of which table, column and value. ``unit``:
     rows, codes or share. ``deviation``: how far ``value`` is from what the parent (``before``) lets expect
-    (``expected``): a share of it for rows and codes, else the difference. None: too few to say anything.
+    (``expected``): a share of it for rows and codes, else the difference. None: too few to say anything. ``codes``: of
+    a mass, the first of them.
     """
 
     band: str
@@ -48,6 +63,7 @@ class Measure:
     expected: float
     deviation: float | None
     of: int
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -129,20 +145,25 @@ def _grouped(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 def _large(before: _Counts, after: _Counts, limits: Bands) -> list[str]:
-    """The sources with enough codes on both sides; and ``all``, unless its sources are others, or one of them got so
-    many codes, or lost so many, that it says so itself."""
-    of_before, of_after = (
-        {source for source, codes in counts.codes.items() if source != ALL and codes >= limits.fewest}
-        for counts in (before, after)
+    """The sources that had enough codes and are still there; and ``all``, unless a source is new, or got or lost so
+    many codes that the shared table differs for it alone."""
+    large = sorted(
+        source
+        for source, had in before.codes.items()
+        if source != ALL and had >= limits.fewest and after.codes.get(source, 0)
     )
-    both = sorted(of_before & of_after)
-    steady = all(_is_steady(before.codes[source], after.codes[source], limits) for source in both)
-    return [*both, ALL] if both and of_before == of_after and steady else both
+    sources = (before.codes.keys() | after.codes.keys()) - {ALL}
+    steady = all(_is_steady(before.codes.get(one, 0), after.codes.get(one, 0), limits) for one in sources)
+    return [*large, ALL] if large and steady else large
 
 
 def _is_steady(had: int, has: int, limits: Bands) -> bool:
+    if not had:
+        return False
     few = abs(has - had) < limits.fewest_changed
-    return few or -limits.codes_lost <= _relative(has, had) <= limits.codes_gained
+    # A small source has no band of its own: nothing but that of `all` tells that it lost codes.
+    lost = had >= limits.fewest and _relative(has, had) < -limits.codes_lost
+    return few or not (lost or _relative(has, had) > limits.codes_gained)
 
 
 def _codes(before: _Counts, after: _Counts, limits: Bands) -> Iterator[Measure]:
@@ -171,7 +192,7 @@ def _shares(before: _Counts, after: _Counts, limits: Bands) -> Iterator[Measure]
     for part in sorted(before.parts.keys() | after.parts.keys()):
         band, source, column, value = part
         of_before, of_after = (counts.wholes.get((band, source, column), 0) for counts in (before, after))
-        if source in large and min(of_before, of_after) >= limits.fewest:
+        if source in large and of_before >= limits.fewest and of_after:
             had, has = before.parts.get(part, 0) / of_before, after.parts.get(part, 0) / of_after
             what = f"{column} is null" if band == "nulls" else f"{column} = {value[:40]!a}"  # law 10
             yield Measure(band, source, what, "share", has, had, had, round(has - had, 9), of_after)
@@ -180,25 +201,41 @@ def _shares(before: _Counts, after: _Counts, limits: Bands) -> Iterator[Measure]
 def _mass(before: _Counts, after: _Counts, changes: pa.Table, limits: Bands) -> Iterator[Measure]:
     """What the sources did themselves: what a parser does to their codes alerts nobody (law 7)."""
     own = changes.filter(pc.equal(changes["cause"], "source"))
-    ended = own.filter(pc.equal(own["change_type"], "code_deleted"))["code"].combine_chunks()
     touched = own.filter(pc.is_valid(own["source"])).group_by(list(_OWNER)).aggregate([])
-    known = touched.join(before.pairs, list(_OWNER), join_type="left semi")
-    is_ended = pc.is_in(known["code"], value_set=ended)
+    fresh = _pairs(touched.join(before.pairs, list(_OWNER), join_type="left anti"))
+    known = _pairs(touched.join(before.pairs, list(_OWNER), join_type="left semi"))
+    ended = set(own.filter(pc.equal(own["change_type"], "code_deleted"))["code"].to_pylist())
+    telling = _pairs(own.filter(_tells_of_an_end(own)))
+    told = {code for _, code in telling}
+    # Where no row says who ended it, all that touched it did.
+    of_ended = {pair for pair in known if pair[1] in ended and (pair in telling or pair[1] not in told)}
     # Days pass, too: a deletion that was announced comes true, and nobody touched the code.
-    untold = pc.invert(pc.is_in(pc.unique(ended), value_set=touched["code"].combine_chunks()))
+    untold = ended - set(touched["code"].to_pylist())
     found = {
-        "added": dict(_grouped(touched.join(before.pairs, list(_OWNER), join_type="left anti"), ("source",))),
-        "deleted": dict(_grouped(known.filter(is_ended), ("source",))) | {ALL: pc.sum(untold).as_py() or 0},
-        "changed": dict(_grouped(known.filter(pc.invert(is_ended)), ("source",))),
+        "added": fresh,
+        "deleted": of_ended | {(ALL, code) for code in untold},
+        "changed": known - of_ended,
     }
     for source, had in sorted(before.codes.items()):
         if had < limits.fewest:
             continue
         for band in ("deleted",) if source == ALL else tuple(found):
-            number = found[band].get(source, 0)
-            share = round(number / had, 9)
-            deviation = None if number < limits.fewest_changed else share
-            yield Measure(band, source, f"codes {band}", "share", share, 0.0, 0.0, deviation, had)
+            codes = sorted(code for owner, code in found[band] if owner == source)
+            share = round(len(codes) / had, 9)
+            deviation = None if len(codes) < limits.fewest_changed else share
+            some = tuple(codes[:_CODES_NAMED])
+            yield Measure(band, source, f"codes {band}", "share", share, 0.0, 0.0, deviation, had, some)
+
+
+def _pairs(rows: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(rows["source"].to_pylist(), rows["code"].to_pylist(), strict=True))
+
+
+def _tells_of_an_end(rows: pa.Table) -> pa.ChunkedArray:
+    """Which rows of ``changes`` are a source's word, or its silence, that a code is no more."""
+    tables = pc.is_in(rows["table_name"], value_set=pa.array([HISTORY_EVENTS.name, ATTRIBUTES.name], STRING))
+    came = pc.is_valid(rows["after"])
+    return pc.and_(pc.and_(tables, came), pc.match_substring_regex(rows["row_key"], _END))
 
 
 def _relative(value: float, expected: float) -> float:

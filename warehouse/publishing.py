@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from warehouse.files import encode, link_same, sync_folder, write_durably
+from warehouse.files import encode, link_same, replace_file, sync_folder, write_durably
 from warehouse.snapshots import (
     MANIFEST,
     ParentMoved,
@@ -119,38 +119,56 @@ def publish(
     count. ``restored``: whose tables these are, where a person went back to them. ``still_held``: asked right before
     ``current`` moves; it raises where the home's lock is no longer the caller's, and so does this function then.
     Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it was. A
-    snapshot with this id that a killed run left is used if it is whole.
+    snapshot with this id that a killed run left is used if it is whole, with the manifest of this run.
     """
     _check_parent(home, made)
+    told = {
+        "run_ids": sorted(run_ids),
+        "trust": list(trust),
+        "accepted": list(accepted),
+        "held_back": [list(pair) for pair in held_back],
+        "suites": list(suites),
+        **({"restored": dict(restored)} if restored else {}),
+    }
+    target = snapshots_folder(home) / made.snapshot_id
+    try:
+        _put(home, made, _manifest(made) | told, _older(home, made, restored))
+    except OSError:
+        if still_held is not None:
+            still_held()  # another run that took the home sweeps what it finds half written
+        raise
+    if still_held is not None:
+        still_held()
+    _check_parent(home, made)
+    _point(home, made)
+    return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
+
+
+def _put(home: Path, made: Draft, manifest: Mapping[str, Any], older: Path | None) -> None:
+    """Have the snapshot's folder on the disk, whole. Raises OSError."""
     folder = snapshots_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(home, made)
-    target = folder / made.snapshot_id
+    target, staging = folder / made.snapshot_id, folder / f"{_STAGING}{made.run_id}"
     if target.exists():
+        # Both tell of the run. A kill between them leaves a folder that is not whole, which the next run sweeps.
+        replace_file(target / f"{SNAPSHOT.name}.parquet", made.files[SNAPSHOT.name])
+        replace_file(target / MANIFEST, _as_bytes(manifest))
         os.utime(target)  # it becomes current now: `expire` counts its parent's time of grace from here
+        sync_folder(target)
     else:
-        staging = folder / f"{_STAGING}{made.run_id}"
-        told = {
-            "run_ids": sorted(run_ids),
-            "trust": list(trust),
-            "accepted": list(accepted),
-            "held_back": [list(pair) for pair in held_back],
-            "suites": list(suites),
-            **({"restored": dict(restored)} if restored else {}),
-        }
         try:
-            _write(staging, made, _manifest(made) | told, _older(home, made, restored))
+            _write(staging, made, manifest, older)
             staging.rename(target)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)  # a full disk is not left fuller
             raise
     for place in (folder, home / "warehouse", home):  # a killed run may have made them, and not got this far
         sync_folder(place)
-    if still_held is not None:
-        still_held()
-    _check_parent(home, made)
-    _point(home, made)
-    return Published(made.snapshot_id, target, read_manifest(home, made.snapshot_id))
+
+
+def _as_bytes(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1, ensure_ascii=False).encode()
 
 
 def _manifest(made: Draft) -> dict[str, Any]:
@@ -199,7 +217,7 @@ def _write(staging: Path, made: Draft, manifest: Mapping[str, Any], older: Path 
         path = staging / f"{name}.parquet"
         if older is None or not link_same(path, older / path.name, data):
             write_durably(path, data)
-    write_durably(staging / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    write_durably(staging / MANIFEST, _as_bytes(manifest))
     sync_folder(staging)
 
 

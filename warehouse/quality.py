@@ -5,6 +5,7 @@ Everything is read from what the home holds, so that a page can be made again at
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ import pyarrow.compute as pc
 
 from parsers.records import GOOD_OUTCOMES
 from warehouse import snapshots
+from warehouse.expectations import Codes
+from warehouse.limits import all_to_accept, as_options
 from warehouse.quality_rules import Band, Broken, Check, bands, broken_rules, checks
-from warehouse.quality_trends import Point, read_columns, trend
+from warehouse.quality_trends import SNAPSHOTS, Point, read_columns, trend
 from warehouse.tables import STRING, TABLES
 
 PAGES_SHOWN = 10
@@ -78,14 +81,14 @@ class PageLine:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason to stop. ``accept``: what ``cptflow run --accept`` takes to let it pass, None where nothing does."""
+    """A reason to stop. ``codes``: of a mass change."""
 
     table: str
     rule: str
     observed: float
     limit: float
     message: str
-    accept: str | None
+    codes: tuple[Codes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class Quality:
     cptflow_version: str | None
     parsers: Mapping[str, int]
     stopped: tuple[Reason, ...]
+    let_pass: str | None
+    """The command that lets all of ``stopped`` pass, where a person may."""
     broken: tuple[Broken, ...]
     checks: tuple[Check, ...]
     tables: tuple[TableLine, ...]
@@ -162,7 +167,10 @@ def of_stopped_run(home: Path, run: Mapping[str, Any], tables: Mapping[str, pa.T
         "suites": run["suites"],
     }
     published = _lineage(home, parent, with_itself=True) if parent else []
-    return _quality(home, manifest, tables, run, published, tuple(map(_reason, run["stopped"])))
+    rules = all_to_accept(run.get("accept", ()), run["stopped"])
+    place = run.get("address") or str(home)
+    command = shlex.join(["cptflow", "run", *as_options(rules), "--home", place]) if rules else None
+    return _quality(home, manifest, tables, run, published, tuple(map(_reason, run["stopped"])), command)
 
 
 def _quality(
@@ -172,7 +180,9 @@ def _quality(
     run: Mapping[str, Any],
     line: Sequence[Mapping[str, Any]],
     stopped: tuple[Reason, ...],
+    let_pass: str | None = None,
 ) -> Quality:
+    line = line[-SNAPSHOTS:]
     suites, accepted = manifest.get("suites", ()), tuple(map(_accepted, manifest.get("accepted", ())))
     broken = broken_rules(tables["quarantine"], tables["documents"], suites)
     compared = bands(suites, manifest["parent"])
@@ -191,6 +201,7 @@ def _quality(
         cptflow_version=manifest["cptflow_version"],
         parsers=manifest["parsers"],
         stopped=stopped,
+        let_pass=let_pass,
         broken=broken,
         checks=checks(suites),
         tables=tuple(_tables(manifest, line, published=not stopped)),
@@ -207,7 +218,7 @@ def _quality(
 def _reason(stop: Mapping[str, Any]) -> Reason:
     told = (stop[name] for name in ("table", "rule", "observed", "limit", "message"))
     table, rule, observed, limit, message = told
-    return Reason(table, rule, observed, limit, message, stop.get("accept"))
+    return Reason(table, rule, observed, limit, message, tuple(Codes(**one) for one in stop.get("codes", ())))
 
 
 def _accepted(one: Mapping[str, Any]) -> Accepted:

@@ -9,10 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from warehouse.limits import BANDS
 from warehouse.tables import SEVERITIES, STRING
 
-BANDS = "bands"
-"""The suite that compares with the parent snapshot; the others are named for their table."""
 EXAMPLES = 5
 RULES_WITH_EXAMPLES = 20
 """Of more, the rest is told without: a page that nobody can open tells nothing."""

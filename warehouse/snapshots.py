@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from parsers.records import GOOD_OUTCOMES
 from warehouse.tables import COMPARED, SNAPSHOT_ID_PATTERN, STRING, fingerprint
 
 MANIFEST = "manifest.json"
+_TOLD_BY_ALL = {"snapshot_id", "parent", "as_of", "published_at", "files"}
 
 
 class SnapshotError(Exception):
@@ -65,6 +67,15 @@ class ParentMoved(SnapshotError):
         super().__init__(home, snapshot_id, found, "Nothing was published; run again.")
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """``manifests``: of the current snapshot and of all before it that can be read, oldest first. ``gap``: the id that
+    the first of them names as its parent, and of which nothing can be read; None where history is whole."""
+
+    manifests: list[dict[str, Any]]
+    gap: str | None
+
+
 def current_id(home: Path) -> str | None:
     """The id of the published snapshot, or None where nothing was published yet.
 
@@ -97,11 +108,24 @@ def list_snapshots(home: Path) -> list[dict[str, Any]]:
 def lineage(home: Path) -> list[dict[str, Any]]:
     """Manifests of the current snapshot and of all before it, oldest first: of expired ones too, whose tables are gone.
 
-    Each has a ``number`` and a ``valid_from``, which older versions did not write. Raises BrokenSnapshot.
+    Each has a ``number`` and a ``valid_from``, which older versions did not write. Raises BrokenSnapshot where the
+    current one cannot be read; damage of another one ends the list there, and `damaged_history` tells of it.
     """
+    return history(home).manifests
+
+
+def history(home: Path) -> History:
+    """As `lineage`, with what is missing of it."""
     manifests: list[dict[str, Any]] = []
-    snapshot_id = current_id(home)
-    while snapshot_id is not None and (manifest := _manifest_or_none(home, snapshot_id)) is not None:
+    snapshot_id, seen = current_id(home), set()
+    while snapshot_id is not None and snapshot_id not in seen:
+        seen.add(snapshot_id)
+        try:
+            manifest = read_manifest(home, snapshot_id) if not manifests else _manifest(home, snapshot_id)
+        except (SnapshotError, OSError):
+            if not manifests:
+                raise
+            break
         manifests.append(manifest)
         snapshot_id = manifest["parent"]
     manifests.reverse()
@@ -109,7 +133,47 @@ def lineage(home: Path) -> list[dict[str, Any]]:
     for manifest in manifests:
         number = manifest.setdefault("number", number + 1)
         valid_from = manifest.setdefault("valid_from", max(manifest["as_of"], valid_from))
-    return manifests
+    return History(manifests, snapshot_id)
+
+
+def outside_history(home: Path, known: History) -> list[str]:
+    """Ids of the snapshots whose folders are there and that ``known`` does not lead to, in the order of their data."""
+    own = {manifest["snapshot_id"] for manifest in known.manifests}
+    return [name for name in stored_ids(home) if name not in own]
+
+
+def damaged_history(home: Path) -> dict[str, str]:
+    """What of history cannot be read: by snapshot id, in words. Files of tables are `verify`'s.
+
+    A gap with nothing behind it is none: old snapshots may be removed by hand. Raises BrokenSnapshot as `current_id`.
+    """
+    there = stored_ids(home)
+    expired = sorted(path.stem for path in expired_manifest(home, "x").parent.glob("[!.]*.json"))
+    problems = {}
+    for snapshot_id in [*there, *(name for name in expired if name not in there)]:
+        try:
+            _manifest(home, snapshot_id)
+        except BrokenSnapshot as error:
+            problems[snapshot_id] = error.problem
+        except OSError as error:
+            problems[snapshot_id] = f"its manifest cannot be read ({error.strerror})"
+    current = current_id(home)
+    if current is not None and current not in problems:
+        known = history(home)
+        if known.gap and known.gap not in problems and (others := outside_history(home, known)):
+            follows = known.manifests[0]["snapshot_id"]
+            problems[known.gap] = f"its folder is gone, {follows} follows it, and so nothing leads to {_some(others)}"
+    return problems
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def stored_ids(home: Path) -> list[str]:
+    """Ids of all snapshots whose folders are there, whether part of history or not, in the order of their data."""
+    folders = snapshots_folder(home).glob("[!.]*")
+    return sorted(path.name for path in folders if re.fullmatch(SNAPSHOT_ID_PATTERN, path.name) and path.is_dir())
 
 
 def made_by_run(home: Path, snapshot_id: str) -> dict[str, Any]:
@@ -141,15 +205,25 @@ def expired_manifest(home: Path, snapshot_id: str) -> Path:
     return home / "warehouse" / "expired" / f"{snapshot_id}.json"
 
 
-def _manifest_or_none(home: Path, snapshot_id: str) -> dict[str, Any] | None:
+def _manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
+    """Of a snapshot that is kept, or of one that expired. Raises UnknownSnapshot, BrokenSnapshot, OSError."""
     if is_kept(home, snapshot_id):
         return read_manifest(home, snapshot_id)
+    path = expired_manifest(home, snapshot_id)
     try:
-        manifest: dict[str, Any] = json.loads(expired_manifest(home, snapshot_id).read_text(encoding="utf-8"))
+        return _parsed(path)
     except FileNotFoundError:
-        return None
+        raise UnknownSnapshot(home, snapshot_id) from None
     except ValueError as error:
-        raise BrokenSnapshot(home, snapshot_id, f"its manifest in warehouse/expired cannot be read ({error})") from None
+        problem = f"its manifest in warehouse/expired cannot be read ({error})"
+        raise BrokenSnapshot(home, snapshot_id, problem, f"Take {path} from a backup.") from None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Raises OSError, ValueError."""
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or not manifest.keys() >= _TOLD_BY_ALL:
+        raise ValueError("it is no manifest")
     return manifest
 
 
@@ -157,12 +231,11 @@ def read_manifest(home: Path, snapshot_id: str) -> dict[str, Any]:
     """Raises UnknownSnapshot, BrokenSnapshot."""
     path = _folder(home, snapshot_id) / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path)
     except FileNotFoundError:
         raise BrokenSnapshot(home, snapshot_id, f"{MANIFEST} is missing") from None
     except ValueError as error:
         raise BrokenSnapshot(home, snapshot_id, f"{MANIFEST} cannot be read ({error})") from None
-    return manifest
 
 
 def read_table(home: Path, snapshot_id: str, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -298,10 +371,7 @@ def _linked(home: Path, snapshot_id: str) -> str:
 
 def _newest(home: Path) -> str | None:
     """The snapshot that was published last, of those whose folders are whole."""
-    names = [
-        f.name for f in snapshots_folder(home).glob("[!.]*") if re.fullmatch(SNAPSHOT_ID_PATTERN, f.name) and f.is_dir()
-    ]
-    whole = [read_manifest(home, name) for name in names if not verify(home, name)]
+    whole = [read_manifest(home, name) for name in stored_ids(home) if not verify(home, name)]
     return max(whole, key=lambda manifest: str(manifest["published_at"]))["snapshot_id"] if whole else None
 
 

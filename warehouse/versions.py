@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.columnar import equal, look_up, sort_rows
-from warehouse.snapshots import is_kept, lineage, read_table
+from warehouse.snapshots import is_kept, lineage, read_manifest, read_table
 from warehouse.tables import CODE_VERSIONS, CODES, INT32, TIMESTAMP
 
 _STATE = CODES.compared
@@ -36,16 +36,24 @@ def stands_after(home: Path, parent: str | None, as_of: dt.datetime) -> Standing
     """Where a child of ``parent`` stands, the current snapshot, if it rests on data until ``as_of``."""
     if parent is None:
         return Standing(1, as_of)
-    last = lineage(home)[-1]
+    last = read_manifest(home, parent)
+    if not {"number", "valid_from"} <= last.keys():  # by an older version, which counted from the first one
+        last = lineage(home)[-1]
     return Standing(last["number"] + 1, max(as_of, dt.datetime.fromisoformat(last["valid_from"])))
 
 
 def versions_after(home: Path, parent: str | None, codes: pa.Table, stands: Standing) -> pa.Table:
-    """``code_versions`` of a child of ``parent``, the current snapshot, with these ``codes``. Raises BrokenSnapshot."""
+    """``code_versions`` of a child of ``parent``, the current snapshot, with these ``codes``.
+
+    States go only with snapshots that their manifests show as expired: what is missing for another reason is damage,
+    and costs no state. Raises BrokenSnapshot.
+    """
     if parent is None:
         return follow(None, codes, stands, {stands.number})
-    kept = [manifest for manifest in lineage(home) if is_kept(home, manifest["snapshot_id"])]
-    numbers = {manifest["number"] for manifest in kept} | {stands.number}
+    line = lineage(home)
+    kept = [manifest for manifest in line if is_kept(home, manifest["snapshot_id"])]
+    expired = {manifest["number"] for manifest in line} - {manifest["number"] for manifest in kept}
+    numbers = {*range(1, stands.number + 1)} - expired
     if CODE_VERSIONS.name in kept[-1]["files"]:
         return follow(read_table(home, parent, CODE_VERSIONS.name), codes, stands, numbers)
     versions = None  # the parent is older than this table

@@ -61,15 +61,17 @@ def diff(
     if json or json_before:
         terminal.document(found)
     else:
-        terminal.show(in_words(found))
+        terminal.show(in_words(found, first.shown))
 
 
 def _told(done: Restored, home: str) -> str:
     if done.snapshot_id is None:
         return f"Nothing to do: the current snapshot, {done.replaced}, has the same rows as {done.restored}."
     rows = sum(done.rows.values())
-    return (
+    problem = f"\nWARNING: the quality report could not be written: {done.quality_problem}"
+    told = (
         f"Published {done.snapshot_id} with the tables of {done.restored}, in place of {done.replaced}: {rows} "
         f"{'change' if rows == 1 else 'changes'}, of which nobody is alerted. It holds until a run finds something "
         f"new. To undo it: cptflow snapshots restore {done.replaced} --home {home}"
     )
+    return told + problem if done.quality_problem else told

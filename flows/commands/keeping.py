@@ -26,22 +26,26 @@ def verify(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Every file of the snapshots against its manifest. Ends with 1 where anything is wrong, and names it."""
+    """Every file of the snapshots against its manifest. Ends with 1 where anything is wrong, and names it.
+
+    Without ids, what is missing of history is told too.
+    """
     from flows import terminal
     from flows.commands.current import current_snapshot
-    from warehouse.expire import survey
-    from warehouse.snapshots import verify
+    from warehouse.snapshots import damaged_history, stored_ids, verify
 
     home_before, json_before = context.obj  # options may stand before `verify` too
     place = current_snapshot(home or home_before, afresh=True).home
     digests: dict[tuple[int, int], str] = {}
-    ids = snapshot_ids or [one.snapshot_id for one in survey(place)]
+    ids = snapshot_ids or stored_ids(place)
     problems = {name: verify(place, name, digests) for name in ids}
+    if not snapshot_ids:
+        problems |= {name: [problem] for name, problem in damaged_history(place).items() if not problems.get(name)}
     wrong = {name: found for name, found in problems.items() if found}
     if json or json_before:
         terminal.document({"clean": not wrong, "snapshots": problems})
     else:
-        terminal.show(_verdict(place, len(ids), wrong))
+        terminal.show(_verdict(place, len(problems), wrong))
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -170,5 +174,8 @@ def _verdict(place: Path, count: int, wrong: dict[str, list[str]]) -> list[Block
     rows = [(name, problem) for name, found in wrong.items() for problem in found]
     return [
         Grid(f"{len(wrong)} of {count} snapshots in {place} are damaged", ("snapshot", "problem"), rows),
-        Line(f"Take the folders of these from a backup: {place}/warehouse/snapshots/ID"),
+        Line(
+            f"Take the folders of these from a backup: {place}/warehouse/snapshots/ID (of one that has expired: "
+            f"{place}/warehouse/expired/ID.json)"
+        ),
     ]

@@ -24,14 +24,17 @@ def show(
     Ends with 2 where the code is not known.
     """
     from flows import terminal
+    from flows.changes import expired_until
     from flows.commands.current import snapshot_at
 
     place = snapshot_at(home, at)
     known = _known(place, code.upper())
+    expired = expired_until(place.home, place.snapshot_id)
     if json:
-        terminal.document({"snapshot_id": place.snapshot_id, "code": code.upper(), **known})
+        head = {"snapshot_id": place.snapshot_id, "code": code.upper(), "expired_snapshots": expired}
+        terminal.document({**head, **known})
     else:
-        terminal.show([*_heading(place, at), *_in_words(place, known)])
+        terminal.show([*_heading(place, at), *_in_words(place, known, expired)])
 
 
 def _heading(place: Place, at: str | None) -> list[Block]:
@@ -68,7 +71,7 @@ def _known(place: Place, code: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _changes(place: Place, code: str) -> list[dict[str, Any]]:
-    """All changes of the code up to this snapshot, oldest first, each with the snapshot that told it."""
+    """Changes of the code with the snapshots that are kept up to this one, oldest first, each with its snapshot."""
     from flows.changes import of_snapshot, select
     from warehouse import snapshots
 
@@ -77,8 +80,9 @@ def _changes(place: Place, code: str) -> list[dict[str, Any]]:
     return [{"snapshot_id": i, **change} for i in ids for change in select(of_snapshot(place.home, i), code, None)]
 
 
-def _in_words(place: Place, known: dict[str, list[dict[str, Any]]]) -> list[Block]:
-    from flows.changes import context, in_words
+def _in_words(place: Place, known: dict[str, list[dict[str, Any]]], expired: int) -> list[Block]:
+    """``expired``: how many snapshots have expired with their changes."""
+    from flows.changes import context, expired_in_words, in_words
     from flows.terminal import Grid, Line
 
     blocks: list[Block] = []
@@ -94,4 +98,6 @@ def _in_words(place: Place, known: dict[str, list[dict[str, Any]]]) -> list[Bloc
                 columns = ("version", *(c for c in columns if len({row[c] for row in rows}) > 1 and c != "version"))
             blocks += [Grid(name, columns, [[row[column] for column in columns] for row in rows]), Line()]
     told = in_words(known["changes"], context(place.home, place.snapshot_id), all_rows=True)
-    return [*blocks, Line("How it changed:", "bold"), *(told or [Line("  not at all since the first snapshot")])]
+    span = "in the snapshots that are kept" if expired else "since the first snapshot"
+    gone = [Line(f"  {expired_in_words(expired)}")] if expired else []
+    return [*blocks, Line("How it changed:", "bold"), *(told or [Line(f"  not at all {span}")]), *gone]

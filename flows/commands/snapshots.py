@@ -10,6 +10,7 @@ from flows.commands.options import Home, Json
 
 if TYPE_CHECKING:
     from flows.commands.current import Place
+    from flows.terminal import Block
 
 app = typer.Typer(help="List the snapshots of a home, or show one.", invoke_without_command=True)
 
@@ -35,7 +36,20 @@ def listing(context: typer.Context, home: Home = None, json: Json = False) -> No
         for brief in (_brief(manifest, current.snapshot_id) for manifest in manifests)
     ]
     title = f"Snapshots in {current.shown} (* is current)"
-    terminal.show([terminal.Grid(title, ("", "snapshot", "as of", "codes", "changes", "restored from"), rows)])
+    grid = terminal.Grid(title, ("", "snapshot", "as of", "codes", "changes", "restored from"), rows)
+    terminal.show([grid, *_missing(current)])
+
+
+def _missing(place: Place) -> list[Block]:
+    """What the list does not show, since nothing leads to it."""
+    from flows.terminal import Line
+    from warehouse.snapshots import history, outside_history
+
+    known = history(place.home)
+    if known.gap is None or not (outside := outside_history(place.home, known)):
+        return []
+    told = f"WARNING: {known.gap} is missing or cannot be read, and nothing leads to {', '.join(outside)}."
+    return [Line(f"{told} See: cptflow snapshots verify", "yellow")]
 
 
 @app.command()
@@ -101,17 +115,22 @@ def changes(
 ) -> None:
     """What changed: in the last snapshot, since a day, or between two snapshots."""
     from flows import terminal
-    from flows.changes import context, in_words, select
+    from flows.changes import context, expired_in_words, expired_since, in_words, select
     from flows.commands.current import current_snapshot
 
     place = current_snapshot(home)
     title, rows = _chosen(home, before, after, since)
     rows = select(rows, code, type)
+    expired = expired_since(place.home, since) if since is not None else 0
     if json:
+        if expired:
+            terminal.tell(f"{title} {expired_in_words(expired)}")
         terminal.document(rows)
         return
     told = in_words(rows, context(place.home, place.snapshot_id), all_rows=code is not None)
-    terminal.show([terminal.Line(title, "bold"), *(told or [terminal.Line("  nothing")])])
+    nothing = terminal.Line("  nothing in the snapshots that are kept" if expired else "  nothing")
+    gone = [terminal.Line(f"  {expired_in_words(expired)}")] if expired else []
+    terminal.show([terminal.Line(title, "bold"), *(told or [nothing]), *gone])
 
 
 def _chosen(home: str | None, before: str | None, after: str | None, since: str | None) -> tuple[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 <copy>/.home.json      which home this is the copy of
 <copy>/.known.json     by name: the object's etag when file and object were last the same, the file's size and time
+<copy>/.readers/       links to what is in it, and ``current`` as the run that is at work found it
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from flows.remote.store import Listed
 
 _KNOWN = ".known.json"
 _FETCHING = ".fetching.lock"
+_READERS = ".readers"
 
 # What is this machine's own. Ex: raw/.lock, prefect/server.log, raw/captures/R.crawling.jsonl, R.warc.gz.partial
 _OWN = re.compile(r"(^|/)\.(?!seen\.json$)|^prefect/|\.partial$|\.crawling(\.jsonl)?$|\.lock$|^warehouse/current/")
@@ -92,6 +95,24 @@ def open_copy(home: Address) -> Copy:
 def fetching(folder: Path) -> FileLock:
     """A lock for those of this machine that bring the copy up to date; the kernel frees it when its holder dies."""
     return FileLock(folder / _FETCHING)
+
+
+def show_readers(folder: Path) -> None:
+    """Keep what is current now for those who read beside a run: its own snapshot is not published before the store's
+    pointer names it."""
+    shutil.rmtree(folder / _READERS, ignore_errors=True)
+    (folder / _READERS / "warehouse").mkdir(parents=True)
+    for name in (MARKER, "raw", "parsed", "runs"):
+        (folder / _READERS / name).symlink_to(Path("..") / name)
+    current = folder / "warehouse" / "current"
+    for there in (folder / "warehouse").iterdir():
+        target = current.readlink() if there == current else Path("..", "..", "warehouse", there.name)
+        (folder / _READERS / "warehouse" / there.name).symlink_to(target)
+
+
+def as_it_was(folder: Path) -> Path:
+    """The home as the run that is at work in the copy found it."""
+    return folder / _READERS if (folder / _READERS).is_dir() else folder
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

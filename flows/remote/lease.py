@@ -15,17 +15,16 @@ import math
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from flows.errors import CptflowError, HomeHeld
-from flows.remote.store import Conflict, Found, Store, StoreFailed
+from flows.lock import command_told
+from flows.remote.store import Conflict, Found, Store, StoreFailed, told_of_publication
 
 POINTER = "warehouse/current.json"
 SECONDS = 120.0
@@ -53,9 +52,9 @@ class LeaseLost(CptflowError):
 
     exit_status = 4
 
-    def __init__(self, home: str, found: str, published: str | None = None) -> None:
+    def __init__(self, home: str, found: str, published: str | None = None, tried: str | None = None) -> None:
         self.home, self.found, self.published = home, found, published
-        kept = f"Snapshot {published} was published before that" if published else "Nothing was published"
+        kept = told_of_publication(published, tried)
         super().__init__(
             f"The home {home} is no longer held by this run: {found}. {kept}. Run again: what was landed and parsed "
             "is kept."
@@ -88,7 +87,8 @@ def holder_now(store: Store) -> dict[str, Any] | None:
 
 
 class Lease:
-    """``pointer``: as this writer last wrote it. ``published``: the snapshot that it let the pointer name."""
+    """``pointer``: as this writer last wrote it. ``published``: the snapshot that it let the pointer name; ``tried``:
+    the one that it wanted to, whatever came of it."""
 
     def __init__(self, store: Store, run_id: str, seconds: float) -> None:
         self._store, self._seconds, self._token = store, seconds, secrets.token_hex(8)
@@ -96,6 +96,7 @@ class Lease:
         self._ended, self._lost = threading.Event(), ""
         self._run_id, self._started, self._beats = run_id, _now(), 0
         self.published: str | None = None
+        self.tried: str | None = None
         begun = _clock()
         found = store.read(POINTER)
         self.pointer, self._etag = _pointer(store, found), found.etag if found else None
@@ -104,7 +105,7 @@ class Lease:
             raise LeaseHeld(str(store.address), holder)
         self._alive_until = begun + seconds
         try:
-            self._swap(self.pointer)
+            self._swap()
         except LeaseLost:  # another one was quicker
             raise LeaseHeld(str(store.address), read_pointer(store).writer or {}) from None
 
@@ -116,60 +117,70 @@ class Lease:
             raise self.lost(self._lost)
 
     def lost(self, found: str) -> LeaseLost:
-        return LeaseLost(str(self._store.address), found, self.published)
+        return LeaseLost(str(self._store.address), found, self.published, self.tried)
 
     def publish(self, snapshot_id: str, manifest_sha256: str) -> None:
         """Let the pointer name this snapshot. Raises LeaseLost, StoreFailed."""
         with self._alone:
-            self._swap(replace(self.pointer, snapshot_id=snapshot_id, manifest_sha256=manifest_sha256))
-            self.published = snapshot_id
+            self.check()
+            self.tried = snapshot_id
+            self._swap(snapshot_id=snapshot_id, manifest_sha256=manifest_sha256)
 
     def copied(self) -> None:
         """Note that ``warehouse/current/`` holds the current snapshot. Raises LeaseLost, StoreFailed."""
         with self._alone:
-            self._swap(replace(self.pointer, copied=self.pointer.snapshot_id))
+            self._swap(copied=self.pointer.snapshot_id)
 
     def renew_until_ended(self) -> None:
         """Renew the lease now and then. What fails is tried again: `check` tells when it took too long."""
         while not self._ended.wait(self._seconds / _RENEWALS):
             with self._alone, suppress(StoreFailed, LeaseLost):
-                self._swap(self.pointer)
+                self._swap()
 
     def release(self) -> None:
         """Let the next writer in at once. What fails here costs it the rest of the lease, and no more."""
         self._ended.set()
         with self._alone, suppress(StoreFailed, LeaseLost):
             self.check()
-            self._write(replace(self.pointer, writer=None))
+            self._write(writer=None)
 
-    def _swap(self, wanted: Pointer) -> None:
-        """Write ``wanted``, with a sign of life."""
+    def _swap(self, **changes: str | None) -> None:
+        """Write the pointer with these changes, and a sign of life."""
         self.check()
         self._beats += 1
         begun = _clock()
-        self._write(replace(wanted, writer=self._writer()))
+        self._write(**changes, writer=self._writer())
         self._alive_until = begun + self._seconds
 
-    def _write(self, wanted: Pointer) -> None:
+    def _write(self, **changes: Any) -> None:
         for _ in range(_TRIES):
+            wanted = replace(self.pointer, **changes)
             try:
                 self._etag = self._store.write(POINTER, wanted.data(), self._etag)
             except Conflict:
                 self._adopt_own()
             else:
-                self.pointer = wanted
+                self._wrote(wanted)
                 return
         raise StoreFailed(f"Writing {POINTER}", str(self._store.address), OSError("its answers contradict each other"))
 
     def _adopt_own(self) -> None:
-        """Go on with what is there if it is ours: the answer to an earlier write was lost on its way."""
+        """Go on with what is there if it is ours: the answer to an earlier write was lost on its way. What that wrote
+        stays."""
         found = self._store.read(POINTER)
-        writer = _pointer(self._store, found).writer or {}
+        there = _pointer(self._store, found)
+        writer = there.writer or {}
         if found is None or writer.get("token") != self._token:
             other = f"run {writer.get('run_id')} on {writer.get('host')} has taken over"
             self._lost = other if writer else "another run has had it meanwhile"
             raise self.lost(self._lost)
         self._etag = found.etag
+        self._wrote(there)
+
+    def _wrote(self, pointer: Pointer) -> None:
+        self.pointer = pointer
+        if self.tried is not None and pointer.snapshot_id == self.tried:
+            self.published = self.tried
 
     def _writer(self) -> dict[str, Any]:
         """``beats``: makes each write another content, and so another etag."""
@@ -180,7 +191,7 @@ class Lease:
             "host": socket.gethostname(),
             "run_id": self._run_id,
             "started": self._started,
-            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": command_told(),
             "until": _now(self._seconds),
             "seconds": self._seconds,
             "beats": self._beats,

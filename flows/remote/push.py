@@ -17,13 +17,15 @@ from typing import Any
 
 from flows.remote.copy import Copy
 from flows.remote.lease import Lease
-from flows.remote.pull import CURRENT, SEEN, SNAPSHOTS, WARCS, place_of, warc_run
+from flows.remote.manifests import SNAPSHOTS, snapshot_of
+from flows.remote.pull import CRAWLS, CURRENT, SEEN, crawl_record, is_finished, is_record, place_of, warc_run
 from flows.remote.store import Conflict, Listed, Store
 from warehouse.files import replace_file
 from warehouse.snapshots import MANIFEST, current_id, sha256, snapshots_folder
 from warehouse.staging import RESULTS
 
 _AT_ONCE = 8
+_REMOVED_AT_ONCE = 500
 METADATA = "snapshot-id"  # servers drop headers with underscores
 
 
@@ -56,11 +58,13 @@ class Push:
                 self.listing[name] = Listed(file.stat().st_size, self.store.create(name, file))
 
     def remove(self, names: Iterable[str]) -> None:
-        self.lease.check()
-        if doomed := sorted(set(names) & self.listing.keys()):
-            self.store.remove(doomed)
-        for name in doomed:
-            del self.listing[name]
+        doomed = sorted(set(names) & self.listing.keys())
+        for start in range(0, len(doomed), _REMOVED_AT_ONCE):
+            some = doomed[start : start + _REMOVED_AT_ONCE]
+            self.lease.check()
+            self.store.remove(some)
+            for name in some:
+                del self.listing[name]
 
     def _not_ours(self, name: str, data: bytes) -> None:
         """Our own write, whose answer was lost on its way, is no conflict."""
@@ -81,7 +85,18 @@ def push_pages(push: Push) -> None:
     rows = [name for name in parsed if name.split("/")[2] != RESULTS]
     for stage in (warcs, indexes, rows, results):
         _each(push, stage, push.create)
-    _each(push, push.copy.files("raw/crawls"), lambda name: push.write(name, (push.copy.folder / name).read_bytes()))
+    _push_crawls(push)
+
+
+def _push_crawls(push: Push) -> None:
+    """The record last, since it tells that the rest is there. One that is finished at the store stays as it is."""
+    news = [name for name in push.copy.files("raw/crawls") if not push.copy.is_as_known(name)]
+    finished = {r for r in map(crawl_record, news) if r in push.listing and is_finished(push.store.read(r))}
+    news = [name for name in news if name not in push.listing or crawl_record(name) not in finished]
+    records = [name for name in news if name.endswith(".json")]
+    whole = [name for name in records if is_record((push.copy.folder / name).read_bytes())]
+    for stage in ([name for name in news if name not in records], whole):
+        _each(push, stage, lambda name: push.write(name, (push.copy.folder / name).read_bytes()))
 
 
 def push_reports(push: Push) -> None:
@@ -111,7 +126,8 @@ def _each(push: Push, names: Iterable[str], send: Callable[[str], None]) -> None
     news = [name for name in names if not push.copy.is_as_known(name)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for name, _ in zip(news, pool.map(send, news), strict=True):
-            if name in push.listing:
+            # One that was there already and has another size is not what was written: the next pull fetches it.
+            if name in push.listing and push.listing[name].size == (push.copy.folder / name).stat().st_size:
                 push.copy.note(name, push.listing[name].etag)
     push.copy.save()
 
@@ -161,9 +177,11 @@ def _send_current(push: Push) -> None:
 def _remove_what_went(push: Push) -> None:
     """What was in the copy when the run began, and is not now: `expire` removed it, or a crawl that is finished.
 
-    A table that a kept snapshot refers to stays.
+    A table that a kept snapshot refers to stays. Manifests go first: what is left of a removal that was cut off is
+    no snapshot then, and the next one that is sent removes it. Reports of runs and pages are never removed.
     """
-    gone = [name for name in push.copy.known if not name.startswith(WARCS) and not (push.copy.folder / name).exists()]
+    removable = ("parsed/", "warehouse/", CRAWLS)
+    gone = [name for name in push.copy.known if name.startswith(removable) and not (push.copy.folder / name).exists()]
     kept = [folder.name for folder in snapshots_folder(push.copy.folder).glob("[!.]*")]
     needed = {
         place_of(snapshot_id, told)
@@ -172,7 +190,9 @@ def _remove_what_went(push: Push) -> None:
     }
     expired = {file.stem for file in (push.copy.folder / "warehouse" / "expired").glob("*.json")} - {*kept}
     tables = [name for name in push.listing if name.startswith(f"{SNAPSHOTS}/") and name.split("/")[2] in expired]
-    push.remove({*gone, *tables} - needed)
+    doomed = {*gone, *tables} - needed
+    push.remove(name for name in doomed if snapshot_of(name))
+    push.remove(doomed)
     for name in gone:
         del push.copy.known[name]
     push.copy.save()

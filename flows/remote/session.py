@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from flows.errors import CptflowError
+from flows.errors import CptflowError, DiskFailed
 from flows.home import Address, Workplace
 from flows.lock import hold, is_held
-from flows.remote.copy import Copy, fetching, open_copy
+from flows.remote.copy import Copy, as_it_was, fetching, open_copy, show_readers
 from flows.remote.lease import leased, read_pointer
-from flows.remote.pull import DamagedAtStore, fetch_warcs, forget_snapshots, pull_pages, pull_warehouse
+from flows.remote.manifests import DamagedAtStore
+from flows.remote.pull import fetch_warcs, pull_pages, pull_warehouse
 from flows.remote.push import Push, push_pages, push_reports, push_warehouse
-from flows.remote.store import Store, StoreFailed, open_store
+from flows.remote.store import Store, StoreFailed, open_store, told_of_publication
 from flows.terminal import tell
 
 
@@ -25,12 +26,13 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
         with ExitStack() as held:
             store.check_conditions()
             copy = open_copy(home)
-            with fetching(home.copy):  # not while a command of this machine reads the copy in
+            with fetching(home.copy):  # commands of this machine that read wait until the copy is up to date
                 here = held.enter_context(hold(home.copy, run_id))
-            lease = held.enter_context(leased(store, run_id))
-            push = Push(store, copy, lease, store.list())
-            pull_warehouse(store, copy, push.listing, lease.pointer)
-            pull_pages(store, copy, push.listing)
+                lease = held.enter_context(leased(store, run_id))
+                push = Push(store, copy, lease, store.list())
+                pull_warehouse(store, copy, push.listing, lease.pointer)
+                pull_pages(store, copy, push.listing)
+                show_readers(home.copy)
             with _sent_at_the_end(push):
                 yield Workplace(
                     home.copy,
@@ -38,7 +40,10 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
                     lambda files: fetch_warcs(store, copy, push.listing, files),
                 )
     except StoreFailed as error:
-        raise error.telling(lease.published if lease else None) from None
+        raise error.telling(lease.published if lease else None, lease.tried if lease else None) from None
+    except OSError as error:
+        kept = told_of_publication(lease.published if lease else None, lease.tried if lease else None)
+        raise DiskFailed(f"Keeping the working copy of {home}", home.copy, error, kept) from error
 
 
 def _all_of(*checks: Callable[[], None]) -> Callable[[], None]:
@@ -64,18 +69,17 @@ def _sent_at_the_end(push: Push) -> Iterator[None]:
 
 
 def reading(home: Address, *, raw: bool = False, afresh: bool = False) -> Path:
-    """As `flows.home.reading`. While a run of this machine works in the copy, it is read as it stands."""
+    """As `flows.home.reading`. While a run of this machine works in the copy, its snapshots are read as that found
+    them."""
     store = open_store(home)
     copy = open_copy(home)
     with fetching(home.copy):
         if is_held(home.copy):
             tell(f"A run of this machine is at work in {home}; this is what it found there when it began.")
-            return home.copy
-        if afresh:
-            forget_snapshots(copy)
+            return as_it_was(home.copy)
         for last in (False, True):
             try:
-                _pull(store, copy, raw)
+                _pull(store, copy, raw=raw, afresh=afresh)
                 break
             except (DamagedAtStore, StoreFailed) as error:
                 # A writer may have published, and removed what it no longer keeps, since the listing.
@@ -84,9 +88,9 @@ def reading(home: Address, *, raw: bool = False, afresh: bool = False) -> Path:
     return home.copy
 
 
-def _pull(store: Store, copy: Copy, raw: bool) -> None:
+def _pull(store: Store, copy: Copy, *, raw: bool, afresh: bool) -> None:
     pointer = read_pointer(store)
     listing = store.list()
-    pull_warehouse(store, copy, listing, pointer)
+    pull_warehouse(store, copy, listing, pointer, afresh=afresh)
     if raw:
         pull_pages(store, copy, listing, warcs=True)

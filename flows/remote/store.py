@@ -51,6 +51,13 @@ class Conflict(Exception):
         super().__init__(name)
 
 
+def told_of_publication(published: str | None, tried: str | None) -> str:
+    """In words. ``tried``: the snapshot that the pointer was to name, where the store's answer may be lost."""
+    if published:
+        return f"Snapshot {published} is published"
+    return f"Snapshot {tried} may have been published" if tried else "Nothing was published"
+
+
 class StoreFailed(CptflowError):
     """The store did not do what was asked of it. ``error``: the driver's. ``published``: the snapshot that was
     published before that, None where none was."""
@@ -69,10 +76,10 @@ class StoreFailed(CptflowError):
             advice = "See whether the store can be reached (AWS_ENDPOINT_URL, credentials, network), then run again"
         super().__init__(f"{doing} at {self.address}: {found.rstrip('.')}. {advice}.{kept}")
 
-    def telling(self, published: str | None) -> StoreFailed:
+    def telling(self, published: str | None, tried: str | None = None) -> StoreFailed:
         """The same error of a writer, which tells what became of its work."""
-        kept = f" Snapshot {published} is published" if published else " Nothing was published"
-        told = StoreFailed(self.doing, self._given, self.error, f"{kept}; running again goes on from here.")
+        kept = told_of_publication(published, tried)
+        told = StoreFailed(self.doing, self._given, self.error, f" {kept}; running again goes on from here.")
         told.published = published
         return told
 
@@ -97,18 +104,18 @@ class Store:
     base: str
 
     def list(self) -> dict[str, Listed]:
-        """All objects, by name. Raises StoreFailed."""
+        """All objects, by name, but for those that are no files: markers of folders, which tools leave, and names that
+        would lead out of the home. Raises StoreFailed."""
+        return {name: listed for name, listed in self._all().items() if {"", ".", ".."}.isdisjoint(name.split("/"))}
 
+    def _all(self) -> dict[str, Listed]:
         def find() -> dict[str, dict[str, Any]]:
             self.files.invalidate_cache()
             found: dict[str, dict[str, Any]] = self.files.find(self.base, detail=True)
             return found
 
         found = self._do("Listing the home", find)
-        return {
-            path[len(self.base) :].lstrip("/"): Listed(int(info["size"] or 0), _etag(info))
-            for path, info in found.items()
-        }
+        return {path[len(self.base) + 1 :]: Listed(int(info["size"] or 0), _etag(info)) for path, info in found.items()}
 
     def read(self, name: str) -> Found | None:
         """The object, None where there is none. Raises StoreFailed."""
@@ -146,8 +153,17 @@ class Store:
         return self._do(f"Looking at {name}", lambda: _etag(self.files.info(self._path(name))))
 
     def remove(self, names: Sequence[str]) -> None:
-        """Raises StoreFailed."""
-        self._do(f"Removing {names[0]}", lambda: self.files.rm([self._path(name) for name in names]))
+        """At most 1000, by these very names: a `*` in one stands for itself. Raises StoreFailed."""
+        paths = [self._path(name) for name in names]
+
+        def remove() -> None:
+            if self._speaks_s3():
+                sync(self.files.loop, self.files._bulk_delete, paths)
+            else:
+                for path in paths:
+                    self.files.rm_file(path)
+
+        self._do(f"Removing {names[0]}", remove)
 
     def check_conditions(self) -> None:
         """Raise StoreUnfit where the store overwrites what a write said must not be overwritten."""

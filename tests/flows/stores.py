@@ -118,7 +118,7 @@ class MemoryStore(Store):
     def open(cls, address: Address) -> "MemoryStore":
         return cls(address, None, address.given)
 
-    def list(self):
+    def _all(self):
         return {name: Listed(len(data), etag) for name, (data, etag, _) in self._held().items()}
 
     def read(self, name):

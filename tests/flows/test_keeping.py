@@ -5,7 +5,9 @@ import json
 import pytest
 
 from flows import cli
+from flows.checkup import examine
 from flows.lock import hold
+from flows.settings import Settings
 from warehouse import snapshots
 
 ALL_GO = {"CPTFLOW_KEEP": '{"count": 1, "age_days": 0, "grace_hours": 0}'}
@@ -125,3 +127,29 @@ def test_rules_that_make_no_sense_are_refused(answer, monkeypatch, value):
     status, _, err = answer("expire")
     assert status == 2
     assert "CPTFLOW_KEEP" in err or "keep." in err
+
+
+@pytest.mark.parametrize("damage", ["{", None])
+def test_an_old_manifest_that_cannot_be_read_is_named_by_verify_list_and_doctor(answer, ids, home, damage):
+    manifest = home / "warehouse/snapshots" / ids[0] / "manifest.json"
+    manifest.unlink() if damage is None else manifest.write_text(damage)
+
+    status, out, _ = answer("verify")
+    assert status == 1
+    assert f"{ids[0]}  manifest.json" in out
+    assert answer()[0] == 0
+    assert f"WARNING: {ids[0]} is missing or cannot be read" in " ".join(answer()[1].split())
+    assert answer("expire")[0] == 1
+    findings = examine(Settings(home=home))
+    assert [(f.found.split(":")[0], f.good) for f in findings if f.what == "history"] == [(ids[0], False)]
+
+
+def test_a_manifest_of_one_that_expired_is_looked_at_by_verify(answer, ids, home, monkeypatch):
+    for name, value in ALL_GO.items():
+        monkeypatch.setenv(name, value)
+    answer("expire", "--yes")
+    assert answer("verify")[0] == 0
+    (home / f"warehouse/expired/{ids[0]}.json").write_text("{")
+    status, out, _ = answer("verify")
+    assert status == 1
+    assert f"{ids[0]}  its manifest in warehouse/expired cannot be read" in out

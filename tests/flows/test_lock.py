@@ -1,10 +1,12 @@
 """One run at a time in a home; the kernel frees the lock of a holder that was killed."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -116,3 +118,21 @@ def test_a_run_whose_lock_was_taken_away_publishes_nothing(home, tmp_path, monke
     monkeypatch.undo()
 
     assert run_inline(home, news).status == "published"
+
+
+def test_who_only_asks_whether_a_home_is_held_turns_no_run_away(tmp_path):
+    (tmp_path / LOCK).touch()
+    begun = threading.Event()
+
+    def asks():
+        with (tmp_path / LOCK).open("rb") as opened:  # as `is_held` does, a little longer
+            fcntl.flock(opened, fcntl.LOCK_SH)
+            begun.set()
+            threading.Event().wait(0.02)
+
+    asking = threading.Thread(target=asks)
+    asking.start()
+    begun.wait()
+    with hold(tmp_path, "20260101T000000Z-beef") as held:
+        held.check()
+    asking.join()

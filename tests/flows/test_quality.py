@@ -10,8 +10,9 @@ from flows import quality
 from flows.commands import snapshots as commands
 from flows.quality import page_file, page_of
 from flows.report import report_file
+from flows.restoring import restore
 from flows.words import in_words
-from tests.flows.pages import folder, page, run_inline
+from tests.flows.pages import folder, page, run_inline, without_validation
 from warehouse import snapshots
 
 EVIL = 'Synthetic <script>alert(1)</script>"><img src=http://127.0.0.1:1/x onerror=alert(2)>'
@@ -154,3 +155,72 @@ def test_data_docs_are_written_where_they_are_wanted_and_take_no_markup_of_pages
     failed = [suite["table"] for suite in report.suites if not suite["success"]]
     assert failed == ["descriptors"]
     assert f"GX docs: {report.data_docs}" in in_words(report)
+
+
+def newest(home):
+    return parsed(docs(home) / "quality.html")
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """A home with one page, whose runs do without Great Expectations."""
+    without_validation(monkeypatch)
+    report = run_inline(tmp_path / "home", folder(tmp_path / "pages", {"99213": page("99213")}))
+    assert report.snapshot_id in newest(tmp_path / "home").header.get_text()
+    return tmp_path / "home"
+
+
+def test_the_newest_page_is_the_current_snapshots_again_once_a_stop_is_over(quick, monkeypatch):
+    current = snapshots.current_id(quick)
+    own = (docs(quick) / "quality.html").read_bytes()
+    (docs(quick) / "quality.html").write_bytes(b"Synthetic: Stopped<!-- of stopped-x -->\n")
+
+    report = run_inline(quick)
+    assert (report.status, report.steps) == ("nothing_new", [])
+    assert report.quality_page == str(page_file(quick, current))
+    assert (docs(quick) / "quality.html").read_bytes() == own
+
+    monkeypatch.setattr(quality, "render", lambda *_, **__: pytest.fail("all is well"))
+    again = run_inline(quick)
+    assert (again.quality_page, again.quality_problem) == (None, None)
+
+
+def test_a_run_that_was_killed_before_its_page_has_it_made_by_the_next(quick):
+    current = snapshots.current_id(quick)
+    shutil.rmtree(docs(quick))
+    run_inline(quick)
+    assert page_file(quick, current).is_file()
+    assert current in newest(quick).header.get_text()
+
+
+def test_a_restored_snapshot_has_its_page_and_the_newest_is_of_it(quick, tmp_path):
+    first = snapshots.current_id(quick)
+    run_inline(quick, folder(tmp_path / "news", {"99213": page("99213", short="News")}, day="2026-02-01"))
+    done = restore(quick, first, "20260301T120000000000Z-3f9a")
+    assert done.quality_problem is None
+    assert page_file(quick, done.snapshot_id).is_file()
+    assert done.snapshot_id in newest(quick).header.get_text()
+
+
+def test_law_4_a_page_that_cannot_be_written_undoes_no_restoring(quick, tmp_path, monkeypatch):
+    first = snapshots.current_id(quick)
+    run_inline(quick, folder(tmp_path / "news", {"99213": page("99213", short="News")}, day="2026-02-01"))
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(quality, "render", fails)
+    done = restore(quick, first, "20260301T120000000000Z-3f9a")
+    assert snapshots.current_id(quick) == done.snapshot_id
+    assert "No space left" in done.quality_problem
+    assert "No space left" in run_inline(quick).quality_problem
+
+
+def test_of_stopped_runs_the_last_ones_page_stays(home, tmp_path):
+    codes = [f"{number:05}" for number in range(10000, 10040)]
+    bad = folder(tmp_path / "bad", {code: page(code, added="2199-01-01") for code in codes}, day="2026-02-01")
+    before = sorted(path.name for path in (docs(home) / "quality").iterdir())
+    (docs(home) / "quality" / "stopped-20250101T000000000000Z-0000.html").write_text("Synthetic page")
+    report = run_inline(home, bad)
+    after = {path.name for path in (docs(home) / "quality").iterdir()}
+    assert after == {*before, f"stopped-{report.run_id}.html"}

@@ -1,5 +1,6 @@
 """What a home at an address holds after anything that can happen, over a store in memory that honours conditions."""
 
+import datetime as dt
 import itertools
 import shutil
 import threading
@@ -10,10 +11,11 @@ from flows.home import reading, writing
 from flows.remote import lease as leases
 from flows.remote import session
 from flows.remote.lease import POINTER, LeaseHeld, LeaseLost, Pointer
-from flows.remote.pull import DamagedAtStore
+from flows.remote.manifests import DamagedAtStore
 from flows.remote.store import StoreFailed
 from tests.flows.stores import MemoryStore, become, machine, same_machine, whole
-from warehouse.snapshots import current_id, list_snapshots, read_manifest, verify
+from warehouse.expire import HistoryBroken, survey
+from warehouse.snapshots import current_id, damaged_history, list_snapshots, read_manifest, verify
 
 _NUMBERS = itertools.count()
 
@@ -274,3 +276,44 @@ def test_law_4_a_kill_at_any_write_leaves_a_whole_snapshot_and_needs_no_repair(
     assert len(seen) > 40
     assert [*dict.fromkeys(seen)] == [current_id(outcome) for outcome in grown]
     assert seen == sorted(seen)
+
+
+def test_fetching_a_snapshot_begins_no_new_time_of_grace(other, home, grown):
+    publish(home, grown[1])
+    folder = reading(other)
+    ids = [current_id(outcome) for outcome in grown]
+    expected = [dt.datetime.fromisoformat(read_manifest(folder, name)["published_at"]) for name in ids]
+    times = [(folder / "warehouse" / "snapshots" / name).stat().st_mtime for name in ids]
+    assert [dt.datetime.fromtimestamp(time, dt.UTC) for time in times] == expected
+    assert {one.snapshot_id: one.left_at for one in survey(folder)} == {ids[0]: expected[1], ids[1]: None}
+    assert (folder / "warehouse" / "current").lstat().st_mtime == times[1]
+    reading(other, afresh=True)
+    assert survey(folder)[0].left_at == expected[1]
+
+
+def test_a_manifest_at_the_store_that_cannot_be_read_is_told_as_damage(other, home, address, grown):
+    publish(home, grown[1])
+    name = f"warehouse/snapshots/{current_id(grown[0])}/manifest.json"
+    MemoryStore.homes[address][name] = (b"{", "another", {})
+    with pytest.raises(DamagedAtStore, match=r"manifest\.json cannot be read"):
+        reading(other, afresh=True)
+
+
+def test_snapshots_behind_a_gap_at_the_store_are_fetched_so_that_people_are_told_and_none_expires(
+    other, home, address, grown
+):
+    publish(home, grown[1])
+    old, store = current_id(grown[0]), MemoryStore.homes[address]
+    behind = "20200101T000000Z-00000000"
+    for name in [name for name in store if name.startswith(f"warehouse/snapshots/{old}/")]:
+        data = (
+            store[name][0].replace(old.encode(), behind.encode()) if name.endswith("manifest.json") else store[name][0]
+        )
+        store[name.replace(old, behind)] = (data, f"copied {name}", {})
+    del store[f"warehouse/snapshots/{old}/manifest.json"]
+
+    folder = reading(other)
+    assert verify(folder, behind) == []
+    assert set(damaged_history(folder)) == {old}
+    with pytest.raises(HistoryBroken):
+        survey(folder)

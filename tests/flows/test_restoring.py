@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import planning, publication
+from flows import planning, publication, restoring
 from flows.lock import hold
 from flows.restoring import CannotRestore, restore
 from tests.flows.pages import folder, page, run_inline, without_validation
 from warehouse import snapshots
 from warehouse.apply import apply, content
+from warehouse.expectations import validate_run_tables
 from warehouse.files import encode
 from warehouse.snapshots import BrokenSnapshot, UnknownSnapshot
 from warehouse.tables import COMPARED, TABLES
@@ -293,7 +294,8 @@ def test_the_command_tells_what_happened_and_how_to_undo_it(home, land, cptflow)
     assert f"Published {current} with the tables of {first}, in place of {second}: 2 changes" in words
     assert f"To undo it: cptflow snapshots restore {second} --home {home}" in words
     status, out, _ = cptflow("snapshots", "restore", first, "--home", home, "--json")
-    assert (status, json.loads(out)) == (0, {"snapshot_id": None, "restored": first, "replaced": current, "rows": {}})
+    nothing_done = {"snapshot_id": None, "restored": first, "replaced": current, "rows": {}, "quality_problem": None}
+    assert (status, json.loads(out)) == (0, nothing_done)
     assert cptflow("changes", "--home", home)[1].count("restore") == 1
 
 
@@ -305,3 +307,17 @@ def test_the_command_is_turned_away_while_a_run_holds_the_home(home, land, cptfl
     assert status == 4
     assert "is held by" in err
     assert snapshots.current_id(home) == second
+
+
+def test_a_snapshot_from_years_before_the_events_of_today_can_be_restored_and_undone(home, tmp_path, monkeypatch):
+    for module in (publication, restoring):
+        monkeypatch.setattr(module, "validate_run_tables", validate_run_tables)
+
+    def event(text):
+        return text.replace("Code added. |", "Code added. |\n2026-01-01 | Changed | Synthetic change. |")
+
+    old = run_inline(home, folder(tmp_path / "old", {"99213": page("99213")}, day="2022-01-01")).snapshot_id
+    run_inline(home, folder(tmp_path / "new", {"99213": event(page("99213"))}, day="2026-02-01"))
+    done = restore(home, old, RUN_ID)
+    assert "2026-01-01" in str(snapshots.read_table(home, done.snapshot_id, "changes")["effective_on"].to_pylist()[0])
+    assert restore(home, done.replaced, RUN_ID).snapshot_id == snapshots.current_id(home)

@@ -25,6 +25,11 @@ PAGES = (
     {"99213": page("99213", short="Synthetic C"), "99215": page("99215")},
 )
 
+EXPIRED_ONE = [
+    "  not at all in the snapshots that are kept",
+    "  1 snapshot has expired, and its single changes with it",
+]
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -96,6 +101,15 @@ def test_before_the_first_snapshot_there_is_nothing_and_the_first_is_named(made,
     assert f"The first one is {ids(made)[0]}, which holds from 2026-01-01 06:00 UTC on." in err
     with pytest.raises(BeforeTheFirst):
         in_force(made, dt.datetime(2026, 1, 1, 5, 59, tzinfo=dt.UTC))
+
+
+def test_a_time_in_another_zone_is_told_in_utc(home, cptflow):
+    _, err = cptflow("show", "99213", "--at", "2026-01-01T10:00+05:00", "--home", home)[1:]
+    assert "At 2026-01-01 05:00 UTC there was no snapshot" in err
+    second = ids(home)[1]
+    remove(home, Plan(stays={}, goes=(second,)))
+    _, err = cptflow("show", "99213", "--at", "2026-01-03T01:00+05:00", "--home", home)[1:]
+    assert f"What held at 2026-01-02 20:00 UTC in {home}, snapshot {second}, has expired" in err
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-13-01", "2026-01-01T25:00Z", "01.02.2026", ""])
@@ -195,7 +209,7 @@ def test_the_command_diff_tells_both_and_leads_to_the_single_changes(made, cptfl
     assert status == 0
     assert f"From {second} to {third}:" in out
     assert "By cause: source " in out
-    assert f"cptflow changes {second} {third}" in out
+    assert out.endswith(f"Each single change: cptflow changes {second} {third} --home {made}\n")
     document = json.loads(cptflow("snapshots", "diff", second, third, "--home", made, "--json")[1])
     assert document == differences(made, second, third)
     status, _, err = cptflow("snapshots", "diff", second, "20990101T000000Z-00000000", "--home", made)
@@ -208,6 +222,49 @@ def test_changes_since_a_day_are_those_of_the_snapshots_that_hold_from_then_on(m
     document = json.loads(cptflow("changes", "--since", "2026-01-03", "--home", made, "--json")[1])
     assert {change["cause"] for change in document} == {"source", "restore"}
     assert len(document) == sum(m["files"]["changes"]["rows"] for m in snapshots.list_snapshots(made)[2:])
+
+
+def test_show_tells_how_many_snapshots_have_expired_with_their_single_changes(home, cptflow):
+    first, second, third, fourth = ids(home)
+
+    def told(*words):
+        return cptflow("show", *words, "--home", home)[1].split("How it changed:\n")[1]
+
+    def document(*words):
+        return json.loads(cptflow("show", *words, "--home", home, "--json")[1])
+
+    assert told("99213", "--at", "2026-01-01") == "  not at all since the first snapshot\n"
+    assert "expired" not in told("99213")
+    remove(home, Plan(stays={}, goes=(first,)))
+    assert "expired" not in told("99213"), "nothing had changed with the first"
+    assert document("99213")["expired_snapshots"] == 0
+    remove(home, Plan(stays={}, goes=(second,)))
+    assert told("99213").endswith("  1 snapshot has expired, and its single changes with it\n")
+    assert "Synthetic C" in told("99213")
+    assert told("99214", "--at", "2026-01-03T06:00Z").splitlines() == EXPIRED_ONE
+    remove(home, Plan(stays={}, goes=(third,)))
+    assert told("99214").splitlines() == [
+        EXPIRED_ONE[0],
+        "  2 snapshots have expired, and their single changes with them",
+    ]
+    assert {change["snapshot_id"] for change in document("99213")["changes"]} == {fourth}
+    assert document("99213")["expired_snapshots"] == 2
+
+
+def test_changes_since_a_day_tell_how_many_snapshots_have_expired_since(home, cptflow):
+    first, second, third, _ = ids(home)
+    assert "expired" not in "".join(cptflow("changes", "--since", "2026-01-01", "--home", home)[1:])
+    remove(home, Plan(stays={}, goes=(first, second, third)))
+    two = "  2 snapshots have expired, and their single changes with them\n"
+    one = "  1 snapshot has expired, and its single changes with it\n"
+    assert cptflow("changes", "--since", "2026-01-02", "--home", home)[1].endswith(two)
+    assert cptflow("changes", "--since", "2026-01-03", "--home", home)[1].endswith(one)
+    assert "expired" not in cptflow("changes", "--home", home)[1]
+    nothing = cptflow("changes", "--since", "2026-01-03", "--code", "99300", "--home", home)[1]
+    assert nothing.splitlines()[1] == "  nothing in the snapshots that are kept"
+    _, out, err = cptflow("changes", "--since", "2026-01-03", "--home", home, "--json")
+    assert {change["cause"] for change in json.loads(out)} == {"restore"}
+    assert err == f"Changes since 2026-01-03: {one.strip()}\n", "the document has rows only"
 
 
 def test_the_list_of_snapshots_tells_what_was_restored(made, cptflow):

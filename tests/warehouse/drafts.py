@@ -16,16 +16,23 @@ SUITES = [{"table": "codes", "success": True, "rules": []}]
 
 
 def drafted(
-    tables: dict[str, pa.Table], parent: str | None, run: int, before: dict[str, pa.Table] | None = None
+    tables: dict[str, pa.Table],
+    parent: str | None,
+    run: int,
+    before: dict[str, pa.Table] | None = None,
+    run_id: str | None = None,
+    versions: pa.Table | None = None,
 ) -> Draft:
     changes = compare(before, tables, parent) if parent and before else no_changes()
     stands = Standing(run, day(run))
+    if versions is None:
+        versions = follow(None, tables["codes"], stands, {run})
     return draft(
-        {**tables, "changes": changes, "code_versions": follow(None, tables["codes"], stands, {run})},
+        {**tables, "changes": changes, "code_versions": versions},
         as_of=day(run),
         stands=stands,
         parent=parent,
-        run_id=f"20260301T12000{run}Z-3f9a",
+        run_id=run_id or f"20260301T12000{run}Z-3f9a",
         published_at=dt.datetime(2026, 4, run, tzinfo=dt.UTC),
         cptflow_version="0.1.0",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tests.faulty_disk import KILL, KILLED, REFUSED, Outcome, each_point, run_on
 from tests.warehouse.drafts import published
 from warehouse.expire import Plan, remove
 from warehouse.publishing import Draft
-from warehouse.snapshots import MANIFEST, current_id, expired_manifest, is_kept, lineage, snapshots_folder, verify
+from warehouse.snapshots import current_id, expired_manifest, is_kept, lineage, snapshots_folder, verify
 
 
 def ended_as_it_should(outcome: Outcome, fault: str) -> str | None:
@@ -23,6 +24,10 @@ def ended_as_it_should(outcome: Outcome, fault: str) -> str | None:
 
 def files_of(home: Path, snapshot_id: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (snapshots_folder(home) / snapshot_id).iterdir()}
+
+
+def line(home: Path) -> list[tuple[str, int]]:
+    return [(manifest["snapshot_id"], manifest["number"]) for manifest in lineage(home)]
 
 
 def leftovers(home: Path) -> list[str]:
@@ -64,22 +69,24 @@ def expiry(home: Path, scratch: Path, goes: tuple[str, ...], fault: str) -> tupl
     """``goes`` go; the parse results ``a@1`` too."""
     planned = Plan({}, goes, ("a@1",))
     before = {path.name: files_of(home, path.name) for path in snapshots_folder(home).iterdir()}
-    history, now = lineage(home), current_id(home)
+    history, now = line(home), current_id(home)
 
     def check(place: Path, outcome: Outcome) -> str | None:
         if found := ended_as_it_should(outcome, fault):
             return found
-        if current_id(place) != now or lineage(place) != history:
+        if current_id(place) != now or line(place) != history:
             return "current or history is another"
         for name, files in before.items():
             if is_kept(place, name) and files_of(place, name) != files:
                 return f"{name} is not whole"
-            if not is_kept(place, name) and expired_manifest(place, name).read_bytes() != files[MANIFEST]:
+            if not is_kept(place, name) and json.loads(expired_manifest(place, name).read_bytes())["files"].keys() != {
+                file.removesuffix(".parquet") for file in files if file.endswith(".parquet")
+            }:
                 return f"{name} is lost"
         left = Plan({}, tuple(name for name in goes if is_kept(place, name)), tuple(_there(place, planned.parsed)))
         run_on(place, lambda: remove(place, left))
         kept = {path.name for path in snapshots_folder(place).iterdir()}
-        if kept != set(before) - set(goes) or list((place / "parsed").iterdir()) or lineage(place) != history:
+        if kept != set(before) - set(goes) or list((place / "parsed").iterdir()) or line(place) != history:
             return "the next expiry did not end as if nothing had happened"
         return None
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.warehouse.drafts import drafted, published
 from warehouse.expire import (
+    HistoryBroken,
     Keep,
     PinsUnreadable,
     Plan,
@@ -26,6 +28,7 @@ from warehouse.expire import (
     write_pins,
 )
 from warehouse.publishing import Draft
+from warehouse.quality_trends import trend
 from warehouse.snapshots import current_id, lineage, list_snapshots, snapshots_folder, verify
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -111,6 +114,12 @@ def three(home: Path, second: Draft, both: Any) -> list[str]:
     return [str(second.parent), second.snapshot_id, third.snapshot_id]
 
 
+def told(home: Path) -> list[dict[str, Any]]:
+    """What history tells of each snapshot, whether it is kept or not."""
+    whole = ("suites", "run_ids", "held_back")  # told in short once it has expired
+    return [{name: value for name, value in one.items() if name not in whole} for one in lineage(home)]
+
+
 def expired(home: Path, keep: Keep = NONE) -> Plan:
     planned = plan(survey(home), read_pins(home), keep, dt.datetime.now(dt.UTC) + DAY, parsed_folders(home), ())
     remove(home, planned)
@@ -119,17 +128,65 @@ def expired(home: Path, keep: Keep = NONE) -> Plan:
 
 def test_what_went_is_told_by_its_manifest_and_history_goes_on_behind_it(home: Path, three: list[str]):
     write_pins(home, [three[0]])
-    before = lineage(home)
+    before = told(home)
     assert expired(home).goes == (three[1],)
 
-    assert lineage(home) == before
+    assert told(home) == before
     assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [three[0], three[2]]
     assert {path.name for path in snapshots_folder(home).iterdir()} == {three[0], three[2]}
     assert json.loads((home / f"warehouse/expired/{three[1]}.json").read_text())["snapshot_id"] == three[1]
     assert [verify(home, name) for name in (three[0], three[2])] == [[], []]
     write_pins(home, [])
     assert expired(home).goes == (three[0],)
-    assert lineage(home) == before
+    assert told(home) == before
+
+
+def test_law_8_what_stays_of_one_that_went_is_short_and_has_what_the_trends_tell(home: Path, three: list[str]):
+    path = snapshots_folder(home) / three[0] / "manifest.json"
+    long = {"rules": [{"rule": f"synthetic_{number}"} for number in range(500)]}
+    suites = [{"table": "codes", "held_back": 3, **long}, {"table": "notices", "held_back": 0, **long}, {"bands": 1}]
+    manifest = json.loads(path.read_text()) | {"suites": suites, "run_ids": ["synthetic"] * 500}
+    path.write_text(json.dumps(manifest))
+    before = trend(home, [manifest])[0]
+    expired(home)
+
+    kept = home / f"warehouse/expired/{three[0]}.json"
+    assert kept.stat().st_size < 5_000 < len(json.dumps(manifest))
+    after = trend(home, lineage(home))[0]
+    assert (after.held_back, after.rows, after.as_of) == (before.held_back, before.rows, before.as_of)
+    assert after.held_back == 3
+
+
+def gap(home: Path, snapshot_id: str) -> None:
+    shutil.rmtree(snapshots_folder(home) / snapshot_id)
+
+
+def test_nothing_expires_behind_a_gap_in_history_until_each_that_may_have_been_part_is_pinned(
+    home: Path, three: list[str], both: Any
+):
+    fourth = published(home, drafted(both[1], three[2], 4, both[0])).snapshot_id
+    gap(home, three[2])
+    with pytest.raises(HistoryBroken, match=rf"snapshots/{three[2]}.* from a backup.*cptflow snapshots pin ID") as told:
+        expired(home)
+    assert (told.value.gap, told.value.outside) == (three[2], (three[0], three[1]))
+    assert {path.name for path in snapshots_folder(home).iterdir()} == {three[0], three[1], fourth}
+
+    write_pins(home, [three[0]])
+    with pytest.raises(HistoryBroken):
+        expired(home)
+    write_pins(home, [three[0], three[1]])
+    assert expired(home).goes == ()
+
+
+def test_nothing_expires_where_an_old_manifest_cannot_be_read(home: Path, three: list[str]):
+    (snapshots_folder(home) / three[0] / "manifest.json").write_text("{")
+    with pytest.raises(HistoryBroken):
+        expired(home)
+
+
+def test_old_snapshots_that_were_removed_by_hand_are_in_no_ones_way(home: Path, three: list[str]):
+    gap(home, three[0])
+    assert expired(home).goes == (three[1],)
 
 
 def test_the_time_of_grace_begins_when_current_moved_not_when_a_killed_run_wrote_the_next_one(home: Path, three: Any):

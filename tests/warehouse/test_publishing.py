@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,24 @@ def test_a_full_disk_is_not_left_fuller(home: Path, second: Draft, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         published(home, dataclasses.replace(second))
     assert sorted(home.rglob("*")) == before
+
+
+def test_a_writer_whose_unfinished_work_was_swept_by_another_ends_as_one_that_lost_the_lock(
+    home: Path, second: Draft, monkeypatch: pytest.MonkeyPatch
+):
+    class Lost(Exception):
+        pass
+
+    def lost() -> None:
+        raise Lost
+
+    def swept(path: Path, data: object) -> None:
+        shutil.rmtree(path.parent)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr("warehouse.publishing.write_durably", swept)
+    with pytest.raises(Lost):
+        publish(home, second, run_ids=[], suites=[], trust=TRUST, still_held=lost)
+    with pytest.raises(FileNotFoundError):
+        publish(home, second, run_ids=[], suites=[], trust=TRUST, still_held=lambda: None)
+    assert current_id(home) == second.parent

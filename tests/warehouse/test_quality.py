@@ -175,12 +175,15 @@ def test_the_verdict(
 def test_a_stopped_run_says_why_first_and_how_to_let_it_pass(tmp_path: Path, tables: Tables) -> None:
     current = published(tmp_path, tables)
     stop = {"rule": "rows:codingahead", "table": "bands", "observed": 3000, "limit": 3500, "message": "Synthetic stop"}
+    codes = [{"kind": "changed", "number": 51, "codes": [f"{n:05}" for n in range(20)]}]
+    mass = stop | {"rule": "mass_change:codingahead", "codes": codes}
     run = {
         "run_id": "20260302T120000Z-3f9a",
         "as_of": "2026-03-02T12:00:00+00:00",
         "versions": {"cptflow": "0.1.0"},
         "suites": [suite("bands", [band("rows:codingahead", rows=1)], parent=current)],
-        "stopped": [{**stop, "accept": "rows:codingahead"}],
+        "accept": ["floor:codingahead"],
+        "stopped": [{**stop, "accept": "rows:codingahead"}, {**mass, "accept": "mass_change:codingahead"}],
     }
     fewer = {**tables, "descriptors": tables["descriptors"].slice(0, 3)}
     soup = shown(of_stopped_run(tmp_path, run, fewer))
@@ -190,7 +193,14 @@ def test_a_stopped_run_says_why_first_and_how_to_let_it_pass(tmp_path: Path, tab
     assert first is not None
     assert first["id"] == "stopped"
     assert "Synthetic stop" in first.get_text()
-    assert "cptflow run --accept rows:codingahead" in first.get_text()
+    assert [command.get_text() for command in first.select(".cmd")] == [
+        "cptflow run --accept floor:codingahead --accept rows:codingahead --accept mass_change:codingahead "
+        f"--home {tmp_path}"
+    ]
+    assert "51 codes changed: 00000 00001" in first.get_text()
+    assert "00019 and 31 more" in first.get_text()
+    nobody_may = {**run, "stopped": [*run["stopped"], stop]}
+    assert shown(of_stopped_run(tmp_path, nobody_may, fewer)).select(".cmd") == []
     assert current in soup.header.get_text()
     rows = rows_of(soup, "tables")["descriptors"]
     assert (cell(rows, "rows"), cell(rows, "before")) == ("3", str(tables["descriptors"].num_rows))

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.warehouse.drafts import SUITES, drafted, published
-from tests.warehouse.invented import TRUST
+from tests.warehouse.invented import TRUST, day
 from warehouse import publishing
-from warehouse.publishing import Draft
+from warehouse.history import in_force
+from warehouse.publishing import Draft, publish
 from warehouse.snapshots import (
     BrokenSnapshot,
     NoSnapshot,
@@ -23,15 +24,20 @@ from warehouse.snapshots import (
     UnknownSnapshot,
     changed_schemas,
     current_id,
+    damaged_history,
+    history,
     list_snapshots,
     needs_rebase,
+    outside_history,
     read_manifest,
     read_table,
     read_tables,
     require_current,
+    snapshots_folder,
     verify,
 )
 from warehouse.tables import TABLES, fingerprint
+from warehouse.versions import Standing, stands_after, versions_after
 
 
 def test_a_snapshot_is_read_back_as_it_was_made(home: Path, second: Draft) -> None:
@@ -168,14 +174,22 @@ def test_law_4_readers_see_whole_snapshots_while_others_are_published(
     assert len(seen) > 1
 
 
-def test_a_snapshot_that_was_never_current_is_used_if_whole(home: Path, second: Draft) -> None:
+def test_a_snapshot_that_was_never_current_is_used_if_whole_and_tells_of_the_run_that_publishes_it(
+    home: Path, second: Draft, both: Any
+) -> None:
     published(home, second)
     (home / "warehouse/current").unlink()
     (home / "warehouse/current").symlink_to(f"snapshots/{second.parent}")  # as if killed before the flip
     assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [second.parent]
-    later = dataclasses.replace(second, run_id="20260501T000000Z-0000")
-    assert published(home, later).manifest["run_id"] == second.run_id
-    assert current_id(home) == second.snapshot_id
+    later = drafted(both[1], second.parent, 2, both[0], run_id="20260501T000000Z-0000")
+    kept = (snapshots_folder(home) / second.snapshot_id / "codes.parquet").stat().st_ino
+    done = publish(home, later, run_ids=["r"], suites=[], trust=[], accepted=[{"rule": "floor", "source": "s"}])
+
+    assert current_id(home) == done.snapshot_id == second.snapshot_id
+    assert (done.path / "codes.parquet").stat().st_ino == kept
+    assert (done.manifest["run_id"], done.manifest["accepted"]) == (later.run_id, [{"rule": "floor", "source": "s"}])
+    assert read_table(home, done.snapshot_id, "snapshot")["run_id"].to_pylist() == [later.run_id]
+    assert verify(home, done.snapshot_id) == []
 
 
 def test_publishing_never_deletes_a_snapshot(
@@ -324,3 +338,67 @@ def test_older_snapshots_stay_even_damaged_ones(home: Path, second: Draft) -> No
     third = drafted(dict(second.tables), second.snapshot_id, 3)
     published(home, third)
     assert (home / "warehouse/snapshots" / str(second.parent)).is_dir()
+
+
+@pytest.fixture
+def three(home: Path, second: Draft, both: Any) -> list[str]:
+    """Three snapshots in the home."""
+    published(home, second)
+    third = published(home, drafted(both[0], second.snapshot_id, 3, both[1]))
+    return [str(second.parent), second.snapshot_id, third.snapshot_id]
+
+
+def expire_badly(home: Path, snapshot_id: str) -> None:
+    shutil.rmtree(snapshots_folder(home) / snapshot_id)
+    (home / "warehouse/expired").mkdir()
+    (home / "warehouse/expired" / f"{snapshot_id}.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda home, name: (snapshots_folder(home) / name / "manifest.json").unlink(), "manifest.json is missing"),
+        (lambda home, name: (snapshots_folder(home) / name / "manifest.json").write_text("{"), "cannot be read"),
+        (lambda home, name: (snapshots_folder(home) / name / "manifest.json").write_text("[]"), "it is no manifest"),
+        (lambda home, name: (snapshots_folder(home) / name / "manifest.json").write_bytes(b"\xff"), "cannot be read"),
+        (expire_badly, "warehouse/expired cannot be read"),
+        (lambda home, name: shutil.rmtree(snapshots_folder(home) / name), "its folder is gone"),
+    ],
+)
+def test_an_old_manifest_that_cannot_be_read_ends_the_list_stops_no_publication_and_is_told(
+    home: Path, three: list[str], both: Any, damage: Callable[[Path, str], Any], problem: str
+) -> None:
+    assert damaged_history(home) == {}
+    damage(home, three[1])
+
+    assert [manifest["snapshot_id"] for manifest in list_snapshots(home)] == [three[2]]
+    assert (history(home).gap, outside_history(home, history(home))[0]) == (three[1], three[0])
+    ((name, told),) = damaged_history(home).items()
+    assert name == three[1]
+    assert problem in told
+    stands = stands_after(home, three[2], day(4))
+    assert stands == Standing(4, day(4))
+    versions_after(home, three[2], both[1]["codes"], stands)
+    assert published(home, drafted(both[1], three[2], 4, both[0])).snapshot_id == current_id(home)
+    with pytest.raises(BrokenSnapshot, match="its manifest is gone or cannot be read"):
+        in_force(home, day(1))
+
+
+def test_a_current_manifest_that_cannot_be_read_is_an_error(home: Path, three: list[str]) -> None:
+    (home / "warehouse/current/manifest.json").write_text("{")
+    with pytest.raises(BrokenSnapshot, match=r"manifest\.json cannot be read"):
+        list_snapshots(home)
+    assert set(damaged_history(home)) == {three[2]}
+
+
+def test_old_snapshots_that_were_removed_by_hand_are_no_damage(home: Path, three: list[str]) -> None:
+    for name in three[:2]:
+        shutil.rmtree(snapshots_folder(home) / name)
+    assert damaged_history(home) == {}
+
+
+def test_law_8_the_place_in_history_is_read_from_the_parent_alone(
+    home: Path, three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warehouse.versions.lineage", lambda _: pytest.fail("all of history was read"))
+    assert stands_after(home, three[2], day(2)) == Standing(4, day(3))

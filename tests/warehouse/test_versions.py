@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import time
 from itertools import groupby
 from operator import itemgetter
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from tests.warehouse.drafts import drafted, published
 from tests.warehouse.generated import FULL
 from tests.warehouse.invented import day
+from warehouse.expire import Plan, remove
 from warehouse.files import encode
 from warehouse.tables import CODE_VERSIONS, CODES
 from warehouse.versions import Standing, follow, stands_after, versions_after
@@ -203,3 +205,34 @@ def test_versions_of_a_whole_code_set_are_made_in_a_moment() -> None:
     versions = follow(versions, last, Standing(11, day(11)), set(range(1, 12)))
     assert versions.num_rows == 170_000 + 170
     assert time.process_time() - begun < 5, "it takes a fraction of a second"
+
+
+def grown(home: Path, both: Any) -> list[str]:
+    """Four snapshots, each of them with the versions that follow from its parent's."""
+    ids: list[str] = []
+    for number in range(1, 5):
+        parent = ids[-1] if ids else None
+        stands = stands_after(home, parent, day(number))
+        tables = both[number % 2]
+        versions = versions_after(home, parent, tables["codes"], stands)
+        made = drafted(tables, parent, number, both[(number + 1) % 2], versions=versions)
+        ids.append(published(home, made).snapshot_id)
+    return ids
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_damage_of_history_costs_no_state(tmp_path: Path, both: Any, broken: int) -> None:
+    ids = grown(tmp_path, both)
+    stands = stands_after(tmp_path, ids[3], day(5))
+    whole = versions_after(tmp_path, ids[3], both[1]["codes"], stands)
+    assert len(whole) == 5 * both[0]["codes"].num_rows
+    shutil.rmtree(tmp_path / "warehouse/snapshots" / ids[broken])
+    assert versions_after(tmp_path, ids[3], both[1]["codes"], stands).equals(whole)
+
+
+def test_states_go_with_the_snapshots_that_expired(tmp_path: Path, both: Any) -> None:
+    ids = grown(tmp_path, both)
+    remove(tmp_path, Plan({}, (ids[1],)))
+    stands = stands_after(tmp_path, ids[3], day(5))
+    rows = brief(versions_after(tmp_path, ids[3], both[1]["codes"], stands).to_pylist())
+    assert {row[3] for row in rows} == {1, 3, 4, 5}
