@@ -19,7 +19,7 @@ from flows import report as reports
 from flows.acceptance import Accepted
 from flows.engine import Engine
 from flows.errors import CptflowError, DiskFailed, UsageError
-from flows.home import Address, folder_of, writing
+from flows.home import Address, copied_address, folder_of, writing
 from flows.outcomes import note_outcomes
 from flows.parsing import Batch, parse_batch, peak_memory_bytes
 from flows.planning import Key
@@ -152,6 +152,8 @@ def _disk_told(home: Path, report: Report) -> Iterator[None]:
             if (now := snapshots.current_id(home)) != report.snapshot_id:
                 new = now
         kept = f"`current` points to the new snapshot {new}" if new else "`current` is as it was"
+        if copied_address(home):  # its snapshots are sent when the work has ended well
+            kept = "Nothing was published"
         raise DiskFailed(doing, home, error, kept) from error
 
 

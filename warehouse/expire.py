@@ -211,14 +211,14 @@ def _stored(
     home: Path, manifest: Mapping[str, Any], current: str | None, successor: Mapping[str, Any] | None
 ) -> Stored:
     snapshot_id = manifest["snapshot_id"]
-    refers_to = {file["stored_in"] for file in manifest["files"].values() if file.get("stored_in")}
+    refers_to: set[str] = set()  # a table that lies with an older one at a store is kept there by itself
     if snapshot_id == current and manifest.get("restored"):
         refers_to.add(manifest["restored"]["replaced"])  # the next run compares with it
     return Stored(
         snapshot_id,
         dt.datetime.fromisoformat(manifest["as_of"]),
         _became_current(home, successor) if successor else None,
-        refers_to=frozenset(refers_to - {snapshot_id, None}),
+        refers_to=frozenset(refers_to - {snapshot_id}),
         parsers=frozenset(f"{name}@{version}" for name, version in manifest["parsers"].items()),
     )
 

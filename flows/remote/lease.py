@@ -88,7 +88,7 @@ def holder_now(store: Store) -> dict[str, Any] | None:
 
 class Lease:
     """``pointer``: as this writer last wrote it. ``published``: the snapshot that it let the pointer name; ``tried``:
-    the one that it wanted to, whatever came of it."""
+    one that it may have let it name: the store's answer was lost."""
 
     def __init__(self, store: Store, run_id: str, seconds: float) -> None:
         self._store, self._seconds, self._token = store, seconds, secrets.token_hex(8)
@@ -122,9 +122,12 @@ class Lease:
     def publish(self, snapshot_id: str, manifest_sha256: str) -> None:
         """Let the pointer name this snapshot. Raises LeaseLost, StoreFailed."""
         with self._alone:
-            self.check()
-            self.tried = snapshot_id
-            self._swap(snapshot_id=snapshot_id, manifest_sha256=manifest_sha256)
+            try:
+                self._swap(snapshot_id=snapshot_id, manifest_sha256=manifest_sha256)
+            except StoreFailed:
+                self.tried = snapshot_id
+                raise
+            self.published = snapshot_id
 
     def copied(self) -> None:
         """Note that ``warehouse/current/`` holds the current snapshot. Raises LeaseLost, StoreFailed."""
@@ -152,7 +155,7 @@ class Lease:
         self._write(**changes, writer=self._writer())
         self._alive_until = begun + self._seconds
 
-    def _write(self, **changes: Any) -> None:
+    def _write(self, **changes: Any) -> None:  # noqa: ANN401 - as `replace` takes them
         for _ in range(_TRIES):
             wanted = replace(self.pointer, **changes)
             try:

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from flows.errors import CptflowError
 from warehouse.snapshots import MANIFEST
@@ -53,6 +52,8 @@ def problem_of(manifest: bytes) -> str | None:
         dt.datetime.fromisoformat(told["published_at"])
         if told["parent"] is not None and not is_snapshot_id(told["parent"]):
             return f"its {MANIFEST} names {told['parent']!a} as its parent, which is no snapshot"
+        if not is_snapshot_id(replaced := (told.get("restored") or {}).get("replaced", told["snapshot_id"])):
+            return f"its {MANIFEST} names {replaced!a} as replaced, which is no snapshot"
         for file in told["files"].values():
             if not _TABLE.fullmatch(file["file"]):
                 return f"its {MANIFEST} names {file['file']!a}, which is no table"
@@ -76,5 +77,5 @@ def parent_of(manifest: bytes) -> str | None:
 
 def replaced_by(manifest: bytes) -> str | None:
     """The snapshot that the next run compares with, where this one was restored by a person."""
-    restored: dict[str, Any] = json.loads(manifest).get("restored") or {}
+    restored: dict[str, str] = json.loads(manifest).get("restored") or {}
     return restored.get("replaced")

@@ -150,13 +150,15 @@ def _fetch(store: Store, copy: Copy, names: Sequence[str], listing: Listing) -> 
 def _pull_snapshots(store: Store, copy: Copy, listing: Listing, pointer: Pointer, *, afresh: bool) -> None:
     manifests = _manifests(store, copy, listing, afresh=afresh)
     if (current := pointer.snapshot_id) and (current not in manifests or not _is_pointed_to(manifests, pointer)):
-        problem = f"its {MANIFEST} is missing or not the one that was published"
-        raise DamagedAtStore(str(store.address), {current: problem})
-    damaged = {name: problem for name, data in manifests.items() if (problem := problem_of(data))}
+        lost = f"its {MANIFEST} is missing or not the one that was published"
+        raise DamagedAtStore(str(store.address), {current: lost})
+    unread = {name: told for name, data in manifests.items() if (told := problem_of(data))}
+    # Of one that expired nothing is needed any more: its removal may have been cut off.
+    damaged = {name: told for name, told in unread.items() if name == current or not _expired(copy, name).exists()}
     if current in damaged:
         raise DamagedAtStore(str(store.address), damaged)
     needed = {current, replaced_by(manifests[current])} if current else set()
-    manifests = {name: data for name, data in manifests.items() if name not in damaged}
+    manifests = {name: data for name, data in manifests.items() if name not in unread}
     line, gap = _line(copy, manifests, pointer)
     # A snapshot that would follow the current one is of a run that was killed before it moved the pointer: the next
     # one makes the same, and uses it if it is whole. What may stand behind a gap is here for people to be told of it.
@@ -168,7 +170,7 @@ def _pull_snapshots(store: Store, copy: Copy, listing: Listing, pointer: Pointer
         problem = _pull_snapshot(store, copy, listing, snapshot_id, manifests[snapshot_id], again)
         if problem is None:
             kept.add(snapshot_id)
-        elif snapshot_id in line and not _expired(copy, snapshot_id).exists():  # of one that expired, no more is needed
+        elif (gap or snapshot_id in line) and not _expired(copy, snapshot_id).exists():
             damaged[snapshot_id] = problem
     if damaged and (afresh or not needed.isdisjoint(damaged)):
         raise DamagedAtStore(str(store.address), damaged)
@@ -270,6 +272,8 @@ def _stage(
     missing = [place for place, _ in wanted if place not in listing]
     if there := [(place, file) for place, file in wanted if place in listing]:
         store.fetch([place for place, _ in there], [file for _, file in there])
+        for _, file in there:
+            _sync(file)
     problem = f"{missing[0]} is missing" if missing else None
     for told in files:
         file = staging / told["file"]

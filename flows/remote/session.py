@@ -42,6 +42,8 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
     except StoreFailed as error:
         raise error.telling(lease.published if lease else None, lease.tried if lease else None) from None
     except OSError as error:
+        if error.errno is None:  # no system's
+            raise
         kept = told_of_publication(lease.published if lease else None, lease.tried if lease else None)
         raise DiskFailed(f"Keeping the working copy of {home}", home.copy, error, kept) from error
 

@@ -9,6 +9,8 @@ from flows import cli
 from tests.flows.pages import SAMPLES, run_inline
 from warehouse import snapshots
 
+pytest.register_assert_rewrite("tests.flows.modelled_home")
+
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_tester(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a home should hold, kept in memory: whatever is landed, read anew, restored or let go, by rules of a few lines."""
+"""What a home should hold, in memory: whatever is landed, read anew, restored or let go, by a few lines each."""
 
 from __future__ import annotations
 

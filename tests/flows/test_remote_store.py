@@ -57,6 +57,22 @@ def test_an_object_is_written_once_or_in_place_of_the_one_that_was_seen(store):
     assert store.list() == {"a/b": (1, second)}
 
 
+def test_names_are_removed_as_they_are_written(store):
+    for name in ("a/x*", "a/x1", "a/[x]"):
+        store.write(name, b"1", None)
+    store.remove(["a/x*"])
+    store.remove(["a/[x]"])
+    assert [*store.list()] == ["a/x1"]
+
+
+def test_markers_of_folders_are_no_files(store):
+    """As the consoles of stores write them, where a person makes a folder."""
+    store.write("raw/captures/x", b"1", None)
+    for name in ("", "raw/", "raw/captures/", "empty/"):
+        store.write(name, b"", None)
+    assert [*store.list()] == ["raw/captures/x"]
+
+
 @pytest.mark.full
 def test_a_large_file_is_sent_as_a_file_and_created_once(s3_store, tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "_LARGE", 3)
@@ -168,7 +184,7 @@ def test_renewing_keeps_the_lease_and_what_was_published_stays(store, clock):
     lease = Lease(store, "run-1", 60)
     for _ in range(3):
         clock[0] += 50
-        lease._swap(lease.pointer)
+        lease._swap()
     lease.publish("snapshot", "0" * 64)
     lease.copied()
     lease.release()
