@@ -192,7 +192,8 @@ def _copy_name(names: Path, name: str, info: dict[str, Any], opened: Callable[[s
 def _place(address: str) -> _Place:
     """Raises _Unreachable."""
     try:
-        files, path = fsspec.url_to_fs(address)
+        # Afresh: a driver that was made before has the credentials of that time.
+        files, path = fsspec.url_to_fs(address, skip_instance_cache=True)
         files.invalidate_cache()
         info = files.info(path)
     except ImportError as error:

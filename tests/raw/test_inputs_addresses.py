@@ -13,6 +13,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from fsspec.registry import _registry
 
 from raw.captures import read_captures
 from raw.errors import UnusableInput
@@ -124,8 +125,9 @@ def test_an_unusable_address_is_told_before_anything_is_landed(
     """Law 11, and no secret in what it says."""
     memory.pipe("/bucket/page.pdf", b"%PDF")
     memory.pipe("/bucket/manifest.jsonl", b"{}")
-    for name in ("s3fs", "gcsfs"):
+    for name, protocol in (("s3fs", "s3"), ("gcsfs", "gs")):
         monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(_registry, protocol, raising=False)  # another test may have used it before
     with pytest.raises(UnusableInput) as raised:
         landed(tmp_path / "home", WRITERS["pages.jsonl"](tmp_path / "good.jsonl", made(1)), address)
     assert said in str(raised.value)
