@@ -2,32 +2,15 @@
 
 import json
 import re
-import sys
 
 import pytest
 
 import parsers
-from flows import cli
 from raw.captures import read_captures
 from raw.landing import land
 from tests.flows.pages import run_inline
 
 FACTS = ["url", "fetched_at", "status", "digest"]
-
-
-@pytest.fixture
-def cptflow(monkeypatch, capsys, tmp_path):
-    """Runs a command in this process: its exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["cptflow", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return command
 
 
 def facts(home):
