@@ -28,8 +28,9 @@ run: .venv       ## the main job on the sample pages, into ./data
 test: .venv lint ## lint, types and the quick tests (under 5 minutes)
 	$(BIN)/pytest -q -n auto -m "not full"
 
-test-full: .venv wget chromium ## all tests: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
-	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto
+# Beside what is marked `full`, the property tests again, with many more examples.
+test-full: .venv wget chromium ## what takes longer: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
+	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto -m "full or hypothesis"
 
 # It writes WARC files as many archives hold them, which must land.
 wget:
