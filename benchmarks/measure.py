@@ -31,9 +31,10 @@ class Run:
     """One run of the pipeline, by its own report.
 
     ``seconds`` by step; ``total``: seconds of all of them. In neither are ``start``, seconds until the pipeline's own
-    modules are there, and ``imports``, seconds of the step ``validate`` that went into importing Great Expectations
-    and pandas. ``whole`` has them all. ``peak``: most bytes held, by this process (``this_process``), and by one that
-    parsed (``largest_worker``): in a run on one process, by this one up to the end of parsing.
+    modules are there, and ``imports``, seconds that the step ``validate`` had to wait for the import of Great
+    Expectations, which goes on beside the steps before it. ``whole`` has them all. ``peak``: most bytes held, by this
+    process (``this_process``), and by one that parsed (``largest_worker``): in a run on one process, by this one up to
+    the end of parsing.
     """
 
     seconds: dict[str, float]
@@ -103,7 +104,7 @@ def run_pipeline(folder: Path, home: Path, workers: int, asked_at: float) -> Run
 
 
 class _ImportsApart:
-    """The engine that the settings name, with a clock on what the step ``validate`` imports before all else."""
+    """The engine that the settings name, with a clock on the imports that the step ``validate`` waits for."""
 
     def __init__(self, chosen: settings.Settings) -> None:
         self._engine: Engine = make(chosen.engine, chosen.workers)

@@ -89,7 +89,7 @@ def write_pages(folder: Path, codes: Sequence[str], fetched_at: dt.datetime, sha
 
 
 def sized_run(folder: Path, home: Path) -> SizedRun:
-    """``cptflow run folder --home home``, on one process; importing Great Expectations is a step of its own."""
+    """``cptflow run folder --home home``, on one process; waiting for Great Expectations is a step of its own."""
     from flows import pipeline
 
     chosen = settings.load(home=home)
@@ -153,8 +153,9 @@ def rendered(codes: int, cold: SizedRun, later: SizedRun, seconds: float) -> str
             "",
             *table(header, rows),
             "",
-            f"- Validating takes {cold.seconds['validate'] / cold.whole:.1%} of the cold run, with the import of Great "
-            f"Expectations {(cold.seconds['validate'] + cold.seconds['imports']) / cold.whole:.1%}.",
+            f"- Validating takes {cold.seconds['validate'] / cold.whole:.1%} of the cold run, with its wait for Great "
+            "Expectations, which is imported beside other steps, "
+            f"{(cold.seconds['validate'] + cold.seconds['imports']) / cold.whole:.1%}.",
             f"- Comparing takes {later.seconds['compare'] / cold.whole:.1%} of the cold run's time, in the run that "
             f"follows it ({later.parsed:,} pages parsed, {later.changes:,} changes).",
         ]

@@ -163,6 +163,7 @@ def _page(path: str, root: _Root, name: str, entry: Entry, modified: int) -> Pag
         requested_url=entry.requested_url if entry.requested_url != url else None,
         etag=entry.etag,
         last_modified=entry.last_modified,
+        path=path if root.open is _opened else None,
     )
 
 

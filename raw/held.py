@@ -15,6 +15,7 @@ from typing import IO, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from raw.ahead import Measured
 from raw.captures import Capture, read_captures
 from raw.pages import Page, from_microseconds, microseconds
 from raw.warc import record_type
@@ -75,10 +76,18 @@ def read_held(home: Path) -> Held:
     return held
 
 
-def land_page(writer: Writer, held: Held, page: Page, source_of: Callable[[str], str]) -> Capture | None:
-    """Write the page; returns its capture, None where just this capture is held already. Raises Unreadable."""
+def land_page(
+    writer: Writer, held: Held, page: Page, source_of: Callable[[str], str], measured: Measured | None = None
+) -> Capture | None:
+    """Write the page; returns its capture, None where just this capture is held already. Raises Unreadable.
+
+    ``measured``: of the page's bytes, where they were hashed ahead; they are read once more where they are to be kept.
+    """
     if page.status == HTTPStatus.NOT_MODIFIED or page.confirms is not None:
         return _land_confirmation(writer, held, page, source_of)
+    if measured and (page.url, measured.digest) in held.originals:
+        answer = Answer(microseconds(page.fetched_at), *measured, page.media_type)
+        return _write(writer, held, page, answer, io.BytesIO(), source_of(page.url))
     with _payload_of(page, writer.spool) as payload:
         digest, size = _measured(payload)
         answer = Answer(microseconds(page.fetched_at), digest, size, page.media_type)

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
+from raw.ahead import read_ahead
 from raw.captures import Capture, index_file, write_captures
 from raw.crawl.journal import runs_under_way
 from raw.errors import RunExists
-from raw.held import Unreadable, land_page, read_held
+from raw.held import Held, Unreadable, land_page, read_held
 from raw.inputs import check_input, read_inputs
 from raw.lock import zone_lock
 from raw.pages import MAX_PAGE_BYTES, Page, PassedOver, Problem, trouble
@@ -88,9 +90,10 @@ def land(
     held = read_held(home)
     already_held = 0
     passed_over: Counter[str] = Counter()
-    with closing(_Run(home, run_id)) as run:
+    items = read_ahead(read_inputs(inputs, home), partial(_likely_held, held))
+    with closing(_Run(home, run_id)) as run, closing(items):
         originals = Originals(home, run.captures, run.read, fetch)
-        for seen, item in enumerate(read_inputs(inputs, home), 1):
+        for seen, (item, measured) in enumerate(items, 1):
             if isinstance(item, Problem):
                 problems.add(item)
             elif isinstance(item, PassedOver):
@@ -99,7 +102,8 @@ def land(
                 problems.add(_wrong_date(item, latest))
             else:
                 try:
-                    already_held += land_page(run, held, _resolved(item, originals), source_of) is None
+                    page = _resolved(item, originals)
+                    already_held += land_page(run, held, page, source_of, measured) is None
                 except Unreadable as error:
                     problems.add(trouble(item, f"cannot be read: {error}"))
             if on_progress:
@@ -156,6 +160,11 @@ class _Problems:
             self.kept[problem] = None
         elif problem not in self.kept:
             self.others += 1
+
+
+def _likely_held(held: Held, page: Page) -> bool:
+    """Whether it comes with bytes of its own, and some are held of its address: they are mostly the same."""
+    return page.url in held.answers and page.status != HTTPStatus.NOT_MODIFIED
 
 
 def _resolved(page: Page, originals: Originals) -> Page:

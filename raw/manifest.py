@@ -5,7 +5,7 @@ offset), ``status`` and ``code``; and what an export tells of a fetch beside the
 ``last_modified``, and ``media_type`` where the file's name does not say it. Each line is one capture, so a page that
 stayed the same may be on several.
 """
-# ruff: noqa: PTH118
+# ruff: noqa: PTH118, PTH208
 # Paths are texts in here: there are thousands, and a Path for each takes as long as hashing its page.
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from raw.pages import MEDIA_TYPES, Problem, media_type_of, shown
 
 MANIFEST = "manifest.jsonl"
 MAX_LINE_BYTES = 1 << 20
+_BYTE_ORDER_MARK = "\ufeff"
 
 # What can be saved of a line that was cut. Ex: {"file": "0748T.html", "url": "https://exam
 _FILE_OF_A_CUT_LINE = re.compile(r'"file"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -59,11 +60,12 @@ class Manifest:
 
 
 class _Folder:
-    """The manifest's folder, and those below it that lines name: searched for links once, not line by line."""
+    """The manifest's folder, and those below it that lines name: searched once, not line by line."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._real = {"": (path, True)}
+        self._names: dict[str, frozenset[str]] = {}
 
     def real(self, within: str) -> tuple[str, bool]:
         """The folder ``within`` it, its links resolved, and whether that is inside."""
@@ -71,6 +73,16 @@ class _Folder:
             path = os.path.realpath(os.path.join(self.path, within))
             self._real[within] = (path, Path(path).is_relative_to(self.path))
         return self._real[within]
+
+    def has(self, place: str, name: str) -> bool:
+        """Whether there is such a file, or a link of that name, in the folder ``place``."""
+        if place not in self._names:
+            try:
+                self._names[place] = frozenset(os.listdir(place))
+            except OSError:
+                self._names[place] = frozenset()
+        # Some disks know a file by other spellings than the one that they list.
+        return name in self._names[place] or os.path.lexists(os.path.join(place, name))
 
 
 class _BadLine(Exception):
@@ -145,12 +157,11 @@ def _entry(line: bytes, number: int, folder: _Folder) -> tuple[str, Entry]:
 
 
 def _json_object(line: bytes, folder: _Folder) -> dict[str, Any]:
-    text = line.decode("utf-8-sig", "replace").strip()
     try:
-        line.decode("utf-8")
-        values = json.loads(text)
+        values = json.loads(line.decode().removeprefix(_BYTE_ORDER_MARK).strip())
     # ValueError: not JSON, not UTF-8, a number of 5,000 digits. RecursionError: 10,000 brackets.
     except (ValueError, RecursionError) as error:
+        text = line.decode("utf-8-sig", "replace")
         raise _BadLine(f"is not a JSON object: {fields.reason(error)}", _salvaged(text, folder)) from None
     if not isinstance(values, dict):
         raise _BadLine(f"is not a JSON object, but {fields.brief(values)}")
@@ -179,6 +190,6 @@ def _page_path(folder: _Folder, file: str) -> str:
         raise _BadLine(f"{shown(file)} is outside the manifest's folder, and was not looked at", path)
     if media_type_of(base) is None:
         raise _BadLine(f"{shown(file)} is no page: its name must end in {', '.join(MEDIA_TYPES)}", path)
-    if not os.path.lexists(path):
+    if not folder.has(place, base):
         raise _BadLine(f"{shown(file)}: there is no such file", path)
     return path

@@ -44,7 +44,7 @@ class Bytes(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Page:
     """``open`` gives the bytes as they came, once. ``file``, ``where`` (line, row or offset) and ``place`` (the same in
-    words, where it is not the line of a manifest) are for people.
+    words, where it is not the line of a manifest) are for people. ``path``: of a page that is a plain file here.
 
     ``requested_url``: the address that was asked for, where redirects led to ``url``. A page with status 304 has no
     bytes: it confirms those that are held of its address; ``confirms`` tells which, where it is not the latest.
@@ -64,6 +64,7 @@ class Page:
     place: str | None = None
     confirms: Bytes | None = None
     refers_to: Reference | None = None
+    path: str | None = None
 
 
 class _Problem(NamedTuple):

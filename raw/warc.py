@@ -149,13 +149,14 @@ class WarcFile:
 
     def _write(self, headers: dict[str, str], size: int, block: Iterable[bytes], level: int = GZIP_LEVEL) -> None:
         """One record, which is one gzip member. ``size``: bytes of its ``block``."""
-        head = b"WARC/1.1\r\n" + _lines(headers | {"Content-Length": str(size)}) + b"\r\n"
-        parts: Iterable[bytes] = chain([head], block, [b"\r\n\r\n"])
+        headers["Content-Length"] = str(size)
+        head = b"WARC/1.1\r\n" + _lines(headers) + b"\r\n"
+        parts = chain([head], block, [b"\r\n\r\n"])
         if len(head) + size <= _SMALL_BYTES:
-            parts = [b"".join(parts)]
             deflate = zlib.compressobj(level, wbits=_SMALL_GZIP, memLevel=_SMALL_MEMORY)
-        else:
-            deflate = zlib.compressobj(level, wbits=_GZIP)
+            self._end += self._file.write(deflate.compress(b"".join(parts)) + deflate.flush())
+            return
+        deflate = zlib.compressobj(level, wbits=_GZIP)
         for part in parts:
             self._end += self._file.write(deflate.compress(part))
         self._end += self._file.write(deflate.flush())
@@ -232,8 +233,10 @@ def _http_head(capture: Capture) -> bytes:
     if record_type(capture.url, capture.status) != "response":
         return b""
     headers = {"Content-Type": capture.media_type, "Content-Length": str(capture.payload_bytes)}
-    told = {"ETag": capture.etag, "Last-Modified": capture.last_modified}
-    headers |= {name: in_header(value) for name, value in told.items() if value}
+    if capture.etag:
+        headers["ETag"] = in_header(capture.etag)
+    if capture.last_modified:
+        headers["Last-Modified"] = in_header(capture.last_modified)
     return f"HTTP/1.1 {capture.status} {_PHRASES.get(capture.status, '')}\r\n".encode() + _lines(headers) + b"\r\n"
 
 

@@ -79,6 +79,19 @@ def no_changes() -> pa.Table:
     return CHANGES.schema.empty_table()
 
 
+def change_type(table: str, column: str | None, before: str | None, after: str | None) -> str:
+    """The type of one change, as `compare` tells it. ``column``: None for a whole row; ``before``, ``after``: texts."""
+    if table != CODES.name:
+        return _TYPE_BY_TABLE[table]
+    if column is None:
+        return "code_added" if before is None else "attribute_changed"
+    if column != "status":
+        return _type_of_column(column)
+    if after == "deleted":
+        return "code_deleted"
+    return "code_reinstated" if (before, after) == ("deleted", "active") else "attribute_changed"
+
+
 def as_declared_today(table: Table, tables: Mapping[str, pa.Table]) -> pa.Table:
     """The key and the compared columns, as declared today: an older snapshot lacks newer columns."""
     rows = tables.get(table.name, table.schema.empty_table())
@@ -108,6 +121,8 @@ def _differences(table: Table, before: pa.Table, after: pa.Table, cause: str) ->
 def _matched(table: Table, before: pa.Table, after: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
     """Rows that are only in ``before``, only in ``after``, and in both: as before, as after, in the same order."""
     key = list(table.key)
+    if before.select(key).equals(after.select(key)):  # of most tables only values change, if anything
+        return before.slice(0, 0), after.slice(0, 0), before, after
     left = before.select(key).append_column("_before", pa.array(range(before.num_rows), pa.int64()))
     right = after.select(key).append_column("_after", pa.array(range(after.num_rows), pa.int64()))
     pairs = left.join(right, key, join_type="full outer").select(["_before", "_after"])

@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,39 @@ if TYPE_CHECKING:
 _FOR_OTHER_RULES = ("scipy.stats", "altair")
 # It does without these where they are not installed: databases and stores that no table of ours is in. A third, too.
 _FOR_OTHER_STORES = ("azure", "boto3", "botocore", "google", "pyspark", "snowflake", "sqlalchemy")
+_IMPORTING = threading.Lock()
 
 
 def import_great_expectations() -> None:
     """The import by itself: the seconds that it takes are a large part of a small run."""
+    with _IMPORTING:  # another thread may be at it
+        if "great_expectations" not in sys.modules:
+            _import()
+
+
+@contextmanager
+def importing_meanwhile() -> Iterator[None]:
+    """Import it in another thread, beside work that leaves the interpreter idle; it is there at the end.
+
+    What that import raises is raised where Great Expectations is needed, by the next one.
+    """
     if "great_expectations" in sys.modules:
+        yield
         return
+    thread = threading.Thread(target=_tried, name="import-great-expectations")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _tried() -> None:
+    with suppress(Exception):
+        import_great_expectations()
+
+
+def _import() -> None:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

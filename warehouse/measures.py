@@ -11,6 +11,7 @@ not measured: the rows that are missing then are, and rules and floors watch ove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -80,7 +81,8 @@ class _Counts:
 
 def measure(parent: Read, child: Mapping[str, pa.Table], changes: pa.Table, limits: Bands) -> list[Measure]:
     """All measures of ``child``, the validated tables, beside its ``parent``; ``changes`` lead from this to that."""
-    before, after = _count(parent), _count(lambda name, columns: _select(child[name], columns))
+    with ThreadPoolExecutor(2) as pool:
+        before, after = pool.map(_count, (parent, lambda name, columns: _select(child[name], columns)))
     measures = [*_codes(before, after, limits), *_rows(before, after, limits), *_shares(before, after, limits)]
     return measures + list(_mass(before, after, changes, limits))
 

@@ -16,7 +16,7 @@ from tests.warehouse.generated import FULL
 from tests.warehouse.generated import records as any_record
 from tests.warehouse.invented import TRUST, assembled, day, everything, page
 from warehouse.codes import derive_codes
-from warehouse.compare import Stage, compare, no_changes
+from warehouse.compare import Stage, change_type, compare, no_changes
 from warehouse.tables import BY_NAME, CHANGES, CODES, COMPARED, DOCUMENTS, FACTS, Table
 
 PARENT = "20260301T120000Z-0123abcd"
@@ -253,6 +253,14 @@ def test_changes_add_up(before: Tables, after: Tables) -> None:
     for table in COMPARED:
         wanted = {key(table, row): content(table, row) for row in after[table.name].to_pylist()}
         assert applied(table, before[table.name], told) == wanted
+
+
+@settings(max_examples=50 if FULL else 10, deadline=None)
+@given(snapshots, snapshots)
+def test_the_type_of_a_change_can_be_told_from_it_alone(before: Tables, after: Tables) -> None:
+    for row in changes(before, after):
+        told = change_type(row["table_name"], row["column_name"], row["before"], row["after"])
+        assert told == row["change_type"]
 
 
 @settings(max_examples=50 if FULL else 10, deadline=None)

@@ -6,11 +6,13 @@ import importlib
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import pytest
 
+from warehouse import gx_import
 from warehouse.gx_import import _not_installed, _on_demand
 
 NAME = "synthetic_heavy_module"
@@ -117,3 +119,47 @@ def test_models_are_the_same_whichever_way_their_fields_are_copied():
     )
     assert int(quick.splitlines()[0]) > 100
     assert quick.splitlines() == deep.splitlines()
+
+
+@pytest.fixture
+def not_imported(monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+    yield
+    sys.modules.pop("great_expectations", None)  # the stand-in of a test; monkeypatch puts back what was there
+
+
+def test_work_goes_on_while_great_expectations_is_imported_and_whoever_needs_it_waits(monkeypatch, not_imported):
+    worked, imported = threading.Event(), []
+
+    def slow_import() -> None:
+        assert worked.wait(60)
+        imported.append(threading.current_thread())
+        sys.modules["great_expectations"] = ModuleType("great_expectations")
+
+    monkeypatch.setattr(gx_import, "_import", slow_import)
+    with gx_import.importing_meanwhile(), ThreadPoolExecutor(1) as pool:
+        needed = pool.submit(gx_import.import_great_expectations)
+        assert not needed.done()
+        assert not imported
+        worked.set()
+        needed.result(60)
+    assert len(imported) == 1
+    assert imported[0] is not threading.current_thread()
+
+
+def test_an_import_that_fails_meanwhile_fails_where_it_is_needed(monkeypatch, not_imported):
+    def broken() -> None:
+        raise ImportError("Synthetic")
+
+    monkeypatch.setattr(gx_import, "_import", broken)
+    with gx_import.importing_meanwhile():
+        pass
+    with pytest.raises(ImportError, match="Synthetic"):
+        gx_import.import_great_expectations()
+
+
+def test_what_is_imported_already_is_not_imported_meanwhile(monkeypatch):
+    monkeypatch.setitem(sys.modules, "great_expectations", ModuleType("great_expectations"))
+    before = threading.active_count()
+    with gx_import.importing_meanwhile():
+        assert threading.active_count() == before
