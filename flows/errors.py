@@ -10,9 +10,13 @@ _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class CptflowError(Exception):
-    """A failure that a person can act on. ``exit_status`` is the command's; the message is for people."""
+    """A failure that a person can act on. ``exit_status`` is the command's; the message is for people.
+
+    ``retry_helps``: whether the same again, a little later and with nothing mended, can end otherwise (law 11).
+    """
 
     exit_status = 1
+    retry_helps = False
 
 
 class UsageError(CptflowError):
@@ -22,17 +26,26 @@ class UsageError(CptflowError):
 
 
 class SettingsError(UsageError):
-    """A setting has a value that is not allowed. ``where`` is the file, variable or option that holds it."""
+    """A setting has a value that is not allowed. ``where`` is the file and line, the environment or the option.
 
-    def __init__(self, where: str, key: str, value: object, allowed: str) -> None:
+    ``value`` is None where it is ``missing``, and where it may be a secret and is ``hidden``.
+    """
+
+    def __init__(
+        self, where: str, key: str, value: object, allowed: str, *, hidden: bool = False, missing: bool = False
+    ) -> None:
         self.where, self.key, self.value, self.allowed = where, key, value, allowed
-        super().__init__(f"{where}: {key} = {value!r} is not allowed. Allowed: {allowed}")
+        shown = "" if hidden else f" = {value!r}"
+        said = "is missing" if missing else f"{shown} is not allowed".strip()
+        note = " (what stands there is not shown: it may be a secret)" if hidden and not missing else ""
+        super().__init__(f"{where}: {key} {said}{note}. Allowed: {allowed}")
 
 
 class HomeHeld(CptflowError):
     """Another run holds the home. ``holder`` is what it wrote about itself, None where that cannot be read."""
 
     exit_status = 4
+    retry_helps = True
 
     def __init__(self, home: str, holder: dict[str, object] | None) -> None:
         self.home, self.holder = home, holder
@@ -51,6 +64,7 @@ class LockLost(CptflowError):
     """The home's lock is no longer this run's: its file was removed or replaced while the run held it."""
 
     exit_status = 4
+    retry_helps = True
 
     def __init__(self, home: str, lock: str, holder: dict[str, object] | None) -> None:
         self.home, self.lock, self.holder = home, lock, holder
@@ -87,6 +101,8 @@ class DiskFailed(CptflowError):
 class WorkerDied(CptflowError):
     """A worker process ended while it held a batch. ``exit_code`` is negative where a signal ended it."""
 
+    retry_helps = True
+
     def __init__(self, step: str, batch: str, exit_code: int | None) -> None:
         self.step, self.batch, self.exit_code = step, batch, exit_code
         how = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
@@ -103,3 +119,14 @@ class BatchFailed(CptflowError):
     def __init__(self, step: str, batch: str, error: str, details: str) -> None:
         self.step, self.batch, self.error, self.details = step, batch, error, details
         super().__init__(f"{step}: {batch} failed: {error}. What other batches staged is kept; run again to go on.")
+
+
+class BatchTooLong(CptflowError):
+    """A batch was not done within its time limit, and ended. ``seconds``: the limit."""
+
+    def __init__(self, step: str, batch: str, seconds: float) -> None:
+        self.step, self.batch, self.seconds = step, batch, seconds
+        super().__init__(
+            f"{step}: not done within {seconds:.0f} s, and ended: {batch}. Nothing was published; what was landed and "
+            "parsed is kept. See what its machine is busy with, then run again; the next run goes on from here."
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,8 +26,18 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings import SettingsError as NotReadable
 
 import parsers
-from flows.errors import SettingsError, UsageError
+from flows.alert_settings import (
+    DEFAULT_RULES,
+    ChannelSettings,
+    Name,
+    OperatorSettings,
+    Rights,
+    RuleSettings,
+    check_names,
+)
+from flows.errors import UsageError
 from flows.home import Address, copied_address
+from flows.setting_errors import in_words
 from warehouse.health import DEFAULT_FLOOR
 from warehouse.limits import Bands
 
@@ -84,6 +93,9 @@ class SourceSettings(BaseModel):
         le=1,
         description="the share of what the last good landing had that is good enough, from 0 to 1",
     )
+    refresh_days: float | None = Field(
+        None, gt=0, description="days without a page of it after which it is not refreshed; without it operators' own"
+    )
     crawl: CrawlSettings | None = Field(None, description="how its pages are fetched; without it nothing is")
 
 
@@ -116,7 +128,7 @@ class KeepSettings(BaseModel):
 class Settings(BaseSettings):
     """What a user can set. Each description says what is allowed; errors repeat it."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     cache: Path = Field(
         default_factory=user_cache,
@@ -160,6 +172,23 @@ class Settings(BaseSettings):
         default_factory=KeepSettings, description="a table [keep]: which snapshots `cptflow snapshots expire` leaves"
     )
 
+    rights: Rights = Field(
+        "full", description="full, or codes-only: no descriptors and no prose in anything that leaves the home"
+    )
+    channels: dict[Name, ChannelSettings] = Field(
+        default_factory=dict,
+        description="a table for each channel, [channels.NAME]; a name is a small letter and then small letters, "
+        "digits, _ and -",
+    )
+    rules: dict[Name, RuleSettings] = Field(
+        default_factory=lambda: dict(DEFAULT_RULES),
+        description="a table for each rule, [rules.NAME]; a name is a small letter and then small letters, digits, "
+        "_ and -",
+    )
+    operators: OperatorSettings = Field(
+        default_factory=OperatorSettings, description="a table [operators]: what the people who run this hear of"
+    )
+
     @field_validator("cache", mode="before")
     @classmethod
     def _folder(cls, value: object) -> Path:
@@ -201,6 +230,11 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no source {', '.join(unknown)}; there are {', '.join(known)}")
         return names
 
+    @model_validator(mode="after")
+    def _names_are_there(self) -> Settings:
+        check_names(self.channels, self.rules, self.operators)
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -232,7 +266,8 @@ def load(**options: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise _in_words(error, given) from None
+        file = config_file()
+        raise in_words(error, Settings, PREFIX, given, file, read_file(file)) from None
     except NotReadable as error:  # Ex: CPTFLOW_SOURCES=codingahead
         field = re.search(r'field "(\w+)"', str(error))  # Ex: error parsing value for field "sources" from ...
         variable = f"{PREFIX}{field[1].upper()}" if field else "The variable"
@@ -265,39 +300,3 @@ def unknown_variables() -> list[str]:
     """``CPTFLOW_*`` variables that set nothing: most likely misspelt."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-
-
-def _in_words(error: ValidationError, options: dict[str, object]) -> SettingsError:
-    """The first problem, with the place that holds the value: options win over variables over the file."""
-    problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"]]
-    key, variable = path[0], f"{PREFIX}{path[0].upper()}"
-    in_environment = {name.upper(): name for name in os.environ}
-    if key in options:
-        where, value = f"option --{key.replace('_', '-')}", options[key]
-    elif variable in in_environment:
-        key = in_environment[variable]
-        where, value = "environment", os.environ[key]
-    else:
-        file = config_file()
-        where, value = str(file), read_file(file).get(key)
-        key = ".".join(path)
-        for part in path[1:]:
-            value = value.get(part) if isinstance(value, dict) else value
-    why = f" ({problem['ctx']['error']})" if problem["type"] == "value_error" else ""
-    return SettingsError(where, key, value, f"{_allowed(path)}{why}.")
-
-
-def _allowed(path: Sequence[str]) -> str:
-    """What may stand at ``path``. Ex: ("sources", "openpayer", "crawl", "delay")"""
-    model: type[BaseModel] = Settings
-    if path[0] == "sources" and len(path) > 2:
-        model, path = SourceSettings, path[2:]
-        if path[0] == "crawl" and len(path) > 1:
-            model, path = CrawlSettings, path[1:]
-    elif path[0] == "keep" and len(path) > 1:
-        model, path = KeepSettings, path[1:]
-    elif path[0] == "bands" and len(path) > 1:
-        model, path = Bands, path[1:]
-    field = model.model_fields.get(path[0])
-    return str(field.description) if field else "only " + ", ".join(model.model_fields)

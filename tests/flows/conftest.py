@@ -15,6 +15,7 @@ pytest.register_assert_rewrite("tests.flows.modelled_home")
 @pytest.fixture(autouse=True)
 def no_settings_of_the_tester(monkeypatch):
     names = "HOME ENGINE WORKERS BATCH_PAGES TRUST CONFIG CONTACT SOURCES KEEP BANDS CACHE"
+    names += " RIGHTS CHANNELS RULES OPERATORS"
     for name in names.split():
         monkeypatch.delenv(f"CPTFLOW_{name}", raising=False)
 

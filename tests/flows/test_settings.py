@@ -58,7 +58,7 @@ def test_a_source_that_does_not_exist_cannot_be_trusted(folder, monkeypatch):
     [
         ("option", "option --workers: workers = '0' is not allowed. Allowed: a whole number of processes from 1"),
         ("variable", "environment: CPTFLOW_WORKERS = '0' is not allowed. Allowed: a whole number"),
-        ("file", "cptflow.toml: workers = 0 is not allowed. Allowed: a whole number"),
+        ("file", "cptflow.toml, line 1: workers = 0 is not allowed. Allowed: a whole number"),
     ],
 )
 def test_a_bad_value_is_told_with_its_place_and_what_is_allowed(folder, monkeypatch, place, said):
@@ -107,7 +107,9 @@ def test_a_home_at_an_address_has_a_working_copy_of_its_own_in_the_cache(folder,
 def test_a_misspelt_key_is_told_with_the_known_ones(folder):
     (folder / "cptflow.toml").write_text('hoem = "a"\n')
 
-    with pytest.raises(SettingsError, match=r"toml: hoem = 'a' is not allowed. Allowed: only cache, home, engine"):
+    with pytest.raises(
+        SettingsError, match=r"toml, line 1: hoem = 'a' is not allowed. Allowed: only cache, home, engine"
+    ):
         load()
 
 
@@ -174,7 +176,7 @@ def test_sources_in_a_variable_that_are_no_json_are_told(monkeypatch):
         ('codes = "codes.txt"', "delay = 2", r"give one of codes, sitemap and addresses, not none"),
         ('codes = "codes.txt"', 'codes = "a"\ndelay = -1', r"crawl\.delay = -1 .* least seconds between two requests"),
         ("[sources.codingahead]", "[sources.codinghead]", r"there is no source codinghead; there are codingahead"),
-        ("floor = 0.7", "flor = 0.7", r"sources\.codingahead\.flor = 0\.7 .* only floor, crawl"),
+        ("floor = 0.7", "flor = 0.7", r"sources\.codingahead\.flor = 0\.7 .* only floor, refresh_days, crawl"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_the_table_of_a_source_is_told_by_its_place(folder, line, other, said):
