@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,16 @@ import pyarrow as pa
 
 from flows.errors import UsageError
 from flows.terminal import Block, Grid, Line
+from flows.things import HEADLINES, Change, by_thing, differences, values
 from warehouse import snapshots
-from warehouse.apply import key_values
 from warehouse.compare import compare
-from warehouse.tables import BY_NAME, CHANGE_TYPES, COMPARED
-
-Change = Mapping[str, Any]
-"""A row of the table ``changes``, by column."""
+from warehouse.tables import CHANGE_TYPES, COMPARED
 
 SHOWN_CODES = 12
 SHOWN_PER_CODE = 6
 CELL_WIDTH = 60
 LEAD_IN = 12
 ABSENT = "–"
-HEADLINES = ("code_added", "code_deleted", "code_reinstated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,29 +187,14 @@ def _listed(what: str, style: str, lines: list[str], all_rows: bool) -> list[Blo
 
 
 def _distinct(rows: Sequence[Change]) -> list[_Difference]:
-    """What differs, by thing: without headlines, and without cells of ``codes`` that repeat what a source's rows tell.
-
-    Rows with ordinals are one thing together: a payer that goes moves all behind it up, and only it is told.
-    """
-    things: dict[tuple[str, str], list[Change]] = defaultdict(list)
-    for row in rows:
-        if row["change_type"] not in HEADLINES:
-            things[label(row), _told_by(row)].append(row)
-    told = {value for row in rows if row["table_name"] != "codes" for value in (None, *_values(row))}
+    """What differs, by thing: without headlines, and without cells of ``codes`` that repeat what sources' rows tell."""
+    tellers = ({**row, "told_by": _told_by(row)} for row in rows if row["change_type"] not in HEADLINES)
+    told = {value for row in rows if row["table_name"] != "codes" for value in (None, *values(row))}
     found: list[_Difference] = []
-    for (what, told_by), changes in sorted(things.items()):
+    for (_, told_by), changes in sorted(by_thing(tellers, "told_by").items()):
         if changes[0]["table_name"] != "codes" or not {changes[0]["before"], changes[0]["after"]} <= told:
-            found += _differences(what, told_by, changes)
+            found += [_Difference(one.what, one.before, one.after, told_by) for one in differences(changes)]
     return found
-
-
-def _differences(what: str, told_by: str, changes: Sequence[Change]) -> list[_Difference]:
-    """Values that went and came, side by side; the page's own words where an indicator's reading changed with them."""
-    cells = [change for change in changes if change["column_name"] == "raw_text"] or changes
-    before = Counter(value for change in cells if (value := _value(change, "before")) is not None)
-    after = Counter(value for change in cells if (value := _value(change, "after")) is not None)
-    pairs = zip_longest((before - after).elements(), (after - before).elements())
-    return [_Difference(what, old, new, told_by) for old, new in pairs]
 
 
 def _fields(by_code: Mapping[str, list[_Difference]], all_rows: bool) -> list[Block]:
@@ -256,36 +235,3 @@ def _told_by(change: Change) -> str:
     if change["cause"] == "source":
         return change["source"] or "all sources"
     return "restore" if change["cause"] == "restore" else f"new {change['cause']}"
-
-
-def label(change: Change) -> str:
-    """What changed, in words. Ex: "descriptor short", "indicator mue", "attribute payer", "title"."""
-    table = BY_NAME[change["table_name"]]
-    if table.name == "codes":
-        return str(change["column_name"] or "code")
-    key = zip(table.key, key_values(table, change["row_key"]), strict=True)
-    own = [part for name, part in key if name not in ("source", "code", "ordinal")]
-    thing = table.name.removesuffix("s").replace("_", " ").replace("history event", "history")
-    return " ".join([thing, *own])
-
-
-def _value(change: Change, side: str) -> str | None:
-    """A cell's value, or those values of a whole row that are not in its key."""
-    value: str | None = change[side]
-    if value is None or change["column_name"] is not None:
-        return value
-    return " · ".join(_cells(value)) or "present"
-
-
-def _values(change: Change) -> list[str]:
-    """Every single value that a change tells: of a cell, or of a row with its key."""
-    values = [change[side] for side in ("before", "after") if change[side] is not None]
-    if change["column_name"] is not None:
-        return values
-    return [cell for row in values for cell in _cells(row)] + key_values(
-        BY_NAME[change["table_name"]], change["row_key"]
-    )
-
-
-def _cells(row: str) -> list[str]:
-    return [str(value) for value in json.loads(row).values() if value is not None]

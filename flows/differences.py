@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.changes import Change, between, of_snapshot
+from flows.changes import between, of_snapshot
 from flows.terminal import Block, Grid, Line
+from flows.things import Change
 from warehouse import snapshots
 from warehouse.tables import COMPARED, TABLES
 

@@ -48,6 +48,8 @@ class Item:
     replaced_by: tuple[str, ...]
     snapshot_id: str
     parent_snapshot_id: str
+    rights: str = "full"
+    """those that it was made with"""
 
 
 @dataclass(frozen=True, slots=True)

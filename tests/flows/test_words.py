@@ -6,10 +6,11 @@ import re
 import pytest
 
 from flows import terminal
-from flows.changes import Context, in_words, label
+from flows.changes import Context, in_words
 from flows.report import PageNote, begin
 from flows.settings import Settings
 from flows.terminal import Grid, Line, as_text, plain
+from flows.things import label
 from flows.words import fenced, summary
 
 HOSTILE = "Synthetic \x1b[31m\x1b]0;title\x07 [bold]x[/bold] [/] \x9b2J \u202e\u2066 <b> \r\n\t\x00 end"
