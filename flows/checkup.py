@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import parsers
 from flows import settings as known_settings
+from flows.alerts.errors import OutboxError
+from flows.alerts.outbox import existing_outbox
+from flows.alerts.secrets import missing
 from flows.errors import CptflowError
 from flows.home import Address, folder_of, reading
 from flows.lock import is_held, read_holder
 from flows.report import LIBRARIES
 from flows.settings import Settings
+from raw.addresses import without_secrets
 from warehouse import snapshots
 
 # Releases with which the Prefect that we use does not work. Ex: fastapi 0.151: its import fails.
@@ -35,7 +40,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All findings, in the order in which they are best mended."""
-    findings = [*_settings(settings), *_libraries(), *_prefect()]
+    findings = [*_settings(settings), *_libraries(), *_prefect(), *_channels(settings)]
     if isinstance(settings.home, Address):
         findings += _address(settings.home)
     else:
@@ -43,6 +48,7 @@ def examine(settings: Settings) -> list[Finding]:
     folder = folder_of(settings.home)
     if folder.is_dir():
         findings += [_lock(folder), *_snapshot(folder), *_history(folder), _leftovers(folder)]
+        findings += _outbox(folder)
     return findings
 
 
@@ -69,13 +75,22 @@ def _address(home: Address) -> Iterator[Finding]:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     file = known_settings.config_file()
-    values = ", ".join(f"{name} = {value}" for name, value in settings.model_dump(mode="json").items())
+    values = _without_secrets(
+        ", ".join(f"{name} = {value}" for name, value in settings.model_dump(mode="json").items())
+    )
     yield Finding("settings", f"{values} (file: {file or 'none'})")
     if unknown := known_settings.unknown_variables():
         known = ", ".join(f"{known_settings.PREFIX}{name.upper()}" for name in Settings.model_fields)
         yield Finding(
             "variables", f"{', '.join(unknown)} set nothing", False, f"correct or remove them; known are {known}"
         )
+
+
+def _without_secrets(text: str) -> str:
+    """Addresses in ``text`` without user, password and query. Ex: 'sitemap': 'https://user:password@host/sitemap.xml'"""
+    for address in re.findall(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", text):
+        text = text.replace(address, without_secrets(address, address))
+    return text
 
 
 def _libraries() -> Iterator[Finding]:
@@ -161,6 +176,42 @@ def _leftovers(home: Path) -> Finding:
     if retired:
         found += f"; results of retired parsers, which `cptflow snapshots expire` removes in time: {', '.join(retired)}"
     return Finding("leftovers", found)
+
+
+def _channels(settings: Settings) -> Iterator[Finding]:
+    """Whether what channels need is set; never what it is."""
+    if not settings.channels:
+        yield Finding("channels", "none: alerts stand in the feed only (docs/alerts.md tells how to set one)")
+        return
+    wrong = [told for name, channel in settings.channels.items() for told in missing(name, channel)]
+    for told in wrong:
+        yield Finding("channels", told.partition(". ")[0], False, "set it where cptflow runs; what waits is kept")
+    if not wrong:
+        named = ", ".join(f"{name} ({channel.kind})" for name, channel in settings.channels.items())
+        yield Finding("channels", f"{named}; `cptflow alerts test` sends to them")
+
+
+def _outbox(home: Path) -> Iterator[Finding]:
+    try:
+        with existing_outbox(home) as outbox:
+            if outbox is None:
+                yield Finding("alerts", "no outbox yet; the first run begins it")
+                return
+            outbox.check()
+            dead, waiting = outbox.deliveries(state="dead"), outbox.deliveries(state="waiting")
+            oldest = outbox.message(waiting[0].message_id) if waiting else None
+            wrong = sorted(outbox.conditions().keys() - outbox.acked_conditions())
+    except OutboxError as error:
+        yield Finding("alerts", f"the outbox: {error.found}", False, str(error).partition(". ")[2])
+        return
+    since = f", the oldest since {oldest.made_at:%Y-%m-%d %H:%M} UTC" if oldest else ""
+    yield Finding("alerts", f"{len(waiting)} deliveries wait{since}")
+    if dead:
+        channels = ", ".join(sorted({delivery.channel for delivery in dead}))
+        mend = "cptflow alerts list --state dead tells why; then cptflow alerts retry, or ack"
+        yield Finding("alerts", f"{len(dead)} deliveries were given up, to {channels}", False, mend)
+    if wrong:
+        yield Finding("conditions", f"open: {', '.join(wrong)}; `cptflow alerts list` tells more of each")
 
 
 class _Unknown(dict[str, object]):

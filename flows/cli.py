@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import crawl, doctor, history, keeping, new_source, query, raw, run, serve, show, snapshots
+from flows.commands import alerts, crawl, doctor, history, keeping, new_source, query, raw, run, serve, show, snapshots
 from flows.terminal import document, tell
 
 INTERRUPTED = 130
@@ -41,6 +41,7 @@ snapshots.app.command()(history.restore)
 snapshots.app.command()(history.diff)
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(raw.app, name="raw")
+app.add_typer(alerts.app, name="alerts")
 
 
 def main() -> None:

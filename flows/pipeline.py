@@ -17,6 +17,7 @@ import parsers
 from flows import acceptance, counting, planning, quality
 from flows import report as reports
 from flows.acceptance import Accepted
+from flows.alerts import in_run
 from flows.engine import Engine
 from flows.errors import CptflowError, DiskFailed, UsageError
 from flows.home import Address, copied_address, folder_of, writing
@@ -35,6 +36,8 @@ from warehouse import snapshots, staging
 from warehouse.assemble import Assembled, assemble
 from warehouse.freshness import write_freshness
 from warehouse.gx import Results, keeping
+from warehouse.gx_import import importing_meanwhile
+from warehouse.memory import keep_what_is_freed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +94,7 @@ def _reported(
     inputs: Sequence[str], settings: Settings, engine: Engine, progress: Progress, work: Callable[[_Run], None]
 ) -> Report:
     """Do ``work`` while holding the home, and write down how it went."""
+    keep_what_is_freed()
     for name in inputs:
         check_input(name)
     home = folder_of(settings.home)
@@ -104,10 +108,25 @@ def _reported(
             if isinstance(settings.home, Address):
                 report.snapshot_id = snapshots.current_id(home)
                 _check_any_pages(settings.home, inputs)
-            with _failure_told(report), _disk_told(home, report):
-                work(_Run(home, settings, engine, progress, report, place.check, place.fetch))
+            run = _Run(home, settings, engine, progress, report, place.check, place.fetch)
+            with _alerts_made(run), _failure_told(report), _disk_told(home, report):
+                work(run)
             _write(report)
     return report
+
+
+@contextmanager
+def _alerts_made(run: _Run) -> Iterator[None]:
+    """Alerts of what the block published or found, also where it fails; after a failure the report is written again."""
+    in_run.begin(run.home, run.report)
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):  # the error that is under way says more
+            in_run.fill(run.home, run.report, run.settings)
+            _write(run.report)
+        raise
+    run.step("alerts", in_run.fill, run.home, run.report, run.settings)
 
 
 @contextmanager
@@ -178,16 +197,17 @@ def _steps(run: _Run, inputs: Sequence[str], accepted: Accepted) -> None:
         report.status, report.exit_status = "nothing_new", 0
         return
     check_captures(parent, home, index)
-    captures, results = counting.captures_of(home, index, terms), staging.read_results(home, live)
-    run_ids = pc.unique(captures.filter(pc.is_valid(captures["landing"]))["run_id"]).to_pylist()
-    new_runs = {*run_ids} - {*seen.run_ids}
-    note_outcomes(report, counting.of_runs(index, run_ids), new_runs, fresh, results, not_staged)
-    counted = run.step("count", counting.count, report, captures, results, terms, accepted.floors, new_runs)
-    run.step("freshness", write_freshness, home, captures, results)
-    if counted.run_ids:
-        _publish_news(run, parent, Basis(home, counted, live, trust, run.still_held), accepted)
-    else:
-        report.status, report.exit_status = "nothing_new", 0
+    with importing_meanwhile():
+        captures, results = counting.captures_of(home, index, terms), staging.read_results(home, live)
+        run_ids = pc.unique(captures.filter(pc.is_valid(captures["landing"]))["run_id"]).to_pylist()
+        new_runs = {*run_ids} - {*seen.run_ids}
+        note_outcomes(report, counting.of_runs(index, run_ids), new_runs, fresh, results, not_staged)
+        counted = run.step("count", counting.count, report, captures, results, terms, accepted.floors, new_runs)
+        run.step("freshness", write_freshness, home, captures, results)
+        if counted.run_ids:
+            _publish_news(run, parent, Basis(home, counted, live, trust, run.still_held), accepted)
+        else:
+            report.status, report.exit_status = "nothing_new", 0
     if report.status != "stopped":
         planning.mark_seen(home, planning.Seen(report.snapshot_id, looked_at, tuple(sorted(run_ids))))
 

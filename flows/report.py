@@ -93,6 +93,10 @@ class Report:
     """The first page of Great Expectations' own Data Docs, where the settings ask for them."""
     quality_problem: str | None = None
     """Why there is no such page; the tables are as they are with one."""
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    """Messages that this run made: message_id, audience, rule, items, conditions, channels."""
+    alerts_problem: str | None = None
+    """Why none could be made; the next run makes them."""
     steps: list[Step] = field(default_factory=list)
     peak_memory_bytes: dict[str, int | None] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

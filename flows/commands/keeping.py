@@ -70,6 +70,7 @@ def expire(
     if yes:
         kept = "Each snapshot is whole, or gone with its manifest kept"
         with _disk_told("Expiring", place, kept), writing(chosen.home, "expire") as workplace:
+            _plan_alerts(workplace.folder, chosen)
             planned = _planned(workplace.folder, chosen)
             freed = bytes_freed(workplace.folder, planned)
             remove(workplace.folder, planned)
@@ -124,6 +125,18 @@ def _disk_told(doing: str, home: Path, kept: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DiskFailed(doing, home, error, kept) from error
+
+
+def _plan_alerts(place: Path, chosen: Settings) -> None:
+    """What alerts have not told yet may stand in the snapshots that go. Raises OutboxError: then nothing goes."""
+    import datetime as dt
+
+    from flows.alerts.outbox import open_outbox
+    from flows.alerts.plan import plan
+
+    with open_outbox(place):
+        pass
+    plan(place, chosen, dt.datetime.now(dt.UTC))
 
 
 def _planned(place: Path, chosen: Settings) -> Plan:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.commands.options import Home, Json
 
 if TYPE_CHECKING:
+    from flows.alerts.deliver import Delivered
     from flows.report import Report
     from flows.settings import Settings
     from parsers.records import ParseResult
@@ -45,7 +46,10 @@ def run(
     Ends with 0 when it published or found nothing new, 3 when expectations stopped publication, 4 when another
     run holds the home. Without an INPUT it works on what the home holds already.
     """
+    from dataclasses import asdict
+
     from flows import settings, terminal, words
+    from flows.alerts import summary
     from flows.report import as_json
     from raw.inputs import check_input
 
@@ -53,14 +57,16 @@ def run(
     for name in inputs or []:  # all of them before the first run
         check_input(name)
     reports: list[Report] = []
+    documents: list[dict[str, Any]] = []
     for group in [[name] for name in inputs] if each and inputs else [inputs or []]:
-        reports.append(_one_run(group, chosen, accept or []))
+        report, delivered = _one_run(group, chosen, accept or [])
+        reports.append(report)
+        documents.append(as_json(report) | {"delivered": delivered and asdict(delivered)})
         if not json:
-            terminal.show(words.summary(reports[-1]))
-        if reports[-1].exit_status:
+            terminal.show([*words.summary(report), *summary.blocks(report, delivered)])
+        if report.exit_status:
             break
     if json:
-        documents = [as_json(report) for report in reports]
         terminal.document({"runs": documents} if each else documents[0])
     raise typer.Exit(reports[-1].exit_status)
 
@@ -104,12 +110,32 @@ def parse(
         terminal.show(in_words(result))
 
 
-def _one_run(inputs: list[str], settings: Settings, accept: list[str]) -> Report:
+def _one_run(inputs: list[str], settings: Settings, accept: list[str]) -> tuple[Report, Delivered | None]:
+    """A run, and the delivery of alerts after it has let go of the home."""
     from flows import engine, pipeline
     from flows.progress import shown
 
-    with shown() as progress:
-        return pipeline.run(inputs, settings, engine.make(settings.engine, settings.workers), progress, accept)
+    try:
+        with shown() as progress:
+            report = pipeline.run(inputs, settings, engine.make(settings.engine, settings.workers), progress, accept)
+    except Exception as error:
+        if getattr(error, "exit_status", 1) not in (2, 4):  # nothing was begun, or another run has the home
+            _deliver(settings)
+        raise
+    return report, _deliver(settings)
+
+
+def _deliver(settings: Settings) -> Delivered | None:
+    """Whatever goes wrong here is told, and changes nothing of how the run ended."""
+    from flows.alerts.deliver import deliver
+    from flows.terminal import tell
+
+    try:
+        return deliver(settings)
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        tell(f"WARNING: alerts could not be delivered; they are kept for the next time. {told}", style="bold yellow")
+        return None
 
 
 def _parse_file(page: Path, url: str) -> ParseResult:

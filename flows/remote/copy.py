@@ -26,8 +26,11 @@ _KNOWN = ".known.json"
 _FETCHING = ".fetching.lock"
 _READERS = ".readers"
 
-# What is this machine's own. Ex: raw/.lock, prefect/server.log, raw/captures/R.crawling.jsonl, R.warc.gz.partial
-_OWN = re.compile(r"(^|/)\.(?!seen\.json$)|^prefect/|\.partial$|\.crawling(\.jsonl)?$|\.lock$|^warehouse/current/")
+# What is this machine's own. Ex: raw/.lock, prefect/server.log, raw/captures/R.crawling.jsonl, R.warc.gz.partial,
+# alerts/outbox.sqlite-journal
+_OWN = re.compile(
+    r"(^|/)\.(?!seen\.json$)|^prefect/|\.partial$|\.crawling(\.jsonl)?$|\.lock$|-journal$|^warehouse/current/"
+)
 
 
 class Known(NamedTuple):
@@ -102,7 +105,7 @@ def show_readers(folder: Path) -> None:
     pointer names it."""
     shutil.rmtree(folder / _READERS, ignore_errors=True)
     (folder / _READERS / "warehouse").mkdir(parents=True)
-    for name in (MARKER, "raw", "parsed", "runs"):
+    for name in (MARKER, "raw", "parsed", "runs", "alerts"):
         (folder / _READERS / name).symlink_to(Path("..") / name)
     current = folder / "warehouse" / "current"
     for there in (folder / "warehouse").iterdir():

@@ -51,6 +51,7 @@ class LeaseLost(CptflowError):
     """This writer was silent for longer than its lease, or another one has taken over."""
 
     exit_status = 4
+    retry_helps = True
 
     def __init__(self, home: str, found: str, published: str | None = None, tried: str | None = None) -> None:
         self.home, self.found, self.published = home, found, published

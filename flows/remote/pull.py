@@ -26,6 +26,7 @@ CURRENT = "warehouse/current"
 SEEN = "runs/.seen.json"
 WARCS = "raw/warc/"
 CRAWLS = "raw/crawls/"
+ALERTS = "alerts"
 _AT_ONCE = 64
 
 Listing = Mapping[str, Listed]
@@ -66,6 +67,19 @@ def pull_pages(store: Store, copy: Copy, listing: Listing, *, warcs: bool = Fals
         # A WARC file without an index is of a run that was killed while it sent; the next one of that machine goes on.
         files = [name for name in theirs if name.startswith(WARCS) and warc_run(name) in indexed]
         fetch_warcs(store, copy, listing, files)
+
+
+def pull_alerts(store: Store, copy: Copy, listing: Listing) -> None:
+    """The outbox and what is made of it become what the store holds: what this machine could not send of them tells of
+    snapshots or deliveries that nobody else has heard of, and is made again. Raises StoreFailed, OSError."""
+    theirs = {name for name in listing if name.startswith(f"{ALERTS}/") and belongs(name)}
+    for name in [name for name in copy.files(ALERTS) if name not in theirs]:
+        (copy.folder / name).unlink()
+        copy.known.pop(name, None)
+    changed = [name for name in sorted(theirs) if not copy.is_same(name, listing[name])]
+    for name in changed:  # of a process that was killed; it belongs to the file that is replaced
+        (copy.folder / f"{name}-journal").unlink(missing_ok=True)
+    _fetch(store, copy, changed, listing)
 
 
 def fetch_warcs(store: Store, copy: Copy, listing: Listing, names: Iterable[str]) -> None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.alerts.errors import OutboxError
 from flows.remote.copy import Copy
 from flows.remote.lease import Lease
 from flows.remote.manifests import SNAPSHOTS, snapshot_of
-from flows.remote.pull import CRAWLS, CURRENT, SEEN, crawl_record, is_finished, is_record, place_of, warc_run
+from flows.remote.pull import ALERTS, CRAWLS, CURRENT, SEEN, crawl_record, is_finished, is_record, place_of, warc_run
 from flows.remote.store import Conflict, Listed, Store
 from warehouse.files import replace_file
-from warehouse.snapshots import MANIFEST, current_id, sha256, snapshots_folder
+from warehouse.snapshots import MANIFEST, SnapshotError, current_id, sha256, snapshots_folder
 from warehouse.staging import RESULTS
 
 _AT_ONCE = 8
@@ -119,6 +120,30 @@ def push_warehouse(push: Push) -> None:
     _remove_what_went(push)
     if (push.copy.folder / SEEN).exists():
         _each(push, [SEEN], lambda name: push.write(name, (push.copy.folder / name).read_bytes()))
+
+
+def begin_alerts(push: Push) -> None:
+    """Have an outbox at the store before anything new is published there: else whoever begins one later would take
+    that for old. Raises LeaseLost, StoreFailed."""
+    from flows.alerts.outbox import FILE, open_outbox
+
+    if FILE not in push.listing:
+        with suppress(OutboxError, SnapshotError), open_outbox(push.copy.folder):
+            pass
+        push_alerts(push)
+
+
+def push_alerts(push: Push) -> None:
+    """The outbox, the feed and the calendar, each as a whole: after the snapshot that they tell of. Raises LeaseLost,
+    StoreFailed."""
+    _each(push, push.copy.files(ALERTS), lambda name: push.write(name, (push.copy.folder / name).read_bytes()))
+
+
+def push_alerts_of_known(push: Push) -> None:
+    """Before anything else is sent or removed; not where the copy has a snapshot that the store does not point to yet,
+    for if it never does, nobody would hear of it. Raises LeaseLost, StoreFailed."""
+    if current_id(push.copy.folder) == push.lease.pointer.snapshot_id:
+        push_alerts(push)
 
 
 def _each(push: Push, names: Iterable[str], send: Callable[[str], None]) -> None:

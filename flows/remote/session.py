@@ -12,8 +12,16 @@ from flows.lock import hold, is_held
 from flows.remote.copy import Copy, as_it_was, fetching, open_copy, show_readers
 from flows.remote.lease import leased, read_pointer
 from flows.remote.manifests import DamagedAtStore
-from flows.remote.pull import fetch_warcs, pull_pages, pull_warehouse
-from flows.remote.push import Push, push_pages, push_reports, push_warehouse
+from flows.remote.pull import fetch_warcs, pull_alerts, pull_pages, pull_warehouse
+from flows.remote.push import (
+    Push,
+    begin_alerts,
+    push_alerts,
+    push_alerts_of_known,
+    push_pages,
+    push_reports,
+    push_warehouse,
+)
 from flows.remote.store import Store, StoreFailed, open_store, told_of_publication
 from flows.terminal import tell
 
@@ -32,6 +40,8 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
                 push = Push(store, copy, lease, store.list())
                 pull_warehouse(store, copy, push.listing, lease.pointer)
                 pull_pages(store, copy, push.listing)
+                pull_alerts(store, copy, push.listing)
+                begin_alerts(push)
                 show_readers(home.copy)
             with _sent_at_the_end(push):
                 yield Workplace(
@@ -64,9 +74,12 @@ def _sent_at_the_end(push: Push) -> Iterator[None]:
         with suppress(CptflowError, OSError):  # what ended the block says more
             push_pages(push)
             push_reports(push)
+            push_alerts_of_known(push)
         raise
     push_pages(push)
+    push_alerts_of_known(push)
     push_warehouse(push)
+    push_alerts(push)
     push_reports(push)
 
 
@@ -94,5 +107,6 @@ def _pull(store: Store, copy: Copy, *, raw: bool, afresh: bool) -> None:
     pointer = read_pointer(store)
     listing = store.list()
     pull_warehouse(store, copy, listing, pointer, afresh=afresh)
+    pull_alerts(store, copy, listing)
     if raw:
         pull_pages(store, copy, listing, warcs=True)

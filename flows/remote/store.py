@@ -73,6 +73,7 @@ class StoreFailed(CptflowError):
         elif isinstance(error, FileNotFoundError):
             self.exit_status, advice = 2, "See whether the bucket is there and the address is spelt well"
         else:
+            self.retry_helps = True
             advice = "See whether the store can be reached (AWS_ENDPOINT_URL, credentials, network), then run again"
         super().__init__(f"{doing} at {self.address}: {found.rstrip('.')}. {advice}.{kept}")
 

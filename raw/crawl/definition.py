@@ -71,5 +71,9 @@ def check(definition: Definition) -> Guard:
         if definition.sitemap:
             guard.check(definition.sitemap)
     except Refused as error:
-        raise bad("sitemap", f"is {definition.sitemap!r}, which may not be asked for: {error}") from error
+        from raw.addresses import without_secrets  # its drivers take time to import
+
+        address = definition.sitemap or ""
+        told = f"is {without_secrets(address, address)!r}, which may not be asked for"
+        raise bad("sitemap", f"{told}: {without_secrets(str(error), address)}") from None
     return guard

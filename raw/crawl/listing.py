@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raw.addresses import without_secrets
 from raw.captures import read_captures
 from raw.crawl.body import CannotDecode
 from raw.crawl.definition import Definition
@@ -69,9 +70,10 @@ async def _read_sitemaps(root: str, fetcher: Fetcher) -> tuple[list[str], list[P
         try:
             found = await _read_one(url, fetcher)
         except (Failed, NotASitemap, CannotDecode, HostAway, Refused) as error:
-            problem = PageProblem(shown(url), "sitemap", str(getattr(error, "message", "") or error))
+            told = without_secrets(str(getattr(error, "message", "") or error), url)
+            problem = PageProblem(shown(without_secrets(url, url)), "sitemap", told)
             if url == root:
-                raise HostAway(url, problem.kind, problem.message) from error
+                raise HostAway(problem.url, problem.kind, problem.message) from None
             problems.append(problem)
             continue
         pages |= dict.fromkeys(found.pages)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows import cli, publication, quality
+from flows.alerts.outbox import existing_outbox
 from raw.verify import verify as verify_raw
 from tests.faulty_disk import KILL, KILLED, Outcome, run_on
 from warehouse import snapshots
@@ -91,4 +92,11 @@ def _next_run(home: Path, news: Path, after: str | None) -> str | None:
         return f"raw after the next run: {faults}"
     for report in (home / "runs").glob("2*.json"):
         json.loads(report.read_text())
-    return None
+    return _untold(home)
+
+
+def _untold(home: Path) -> str | None:
+    """Law 6: the change of the one page is told, whatever run published it; by one message."""
+    with existing_outbox(home) as outbox:
+        told = [item.code for message in outbox.messages() for item in message.items] if outbox else []
+    return None if told == ["00100"] else f"alerts tell {told}"

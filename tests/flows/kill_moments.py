@@ -22,7 +22,10 @@ from tests.flows.pages import folder, let_pass, page
 from warehouse import snapshots
 
 PAGES = 2000
-STEPS = ("land", "parse", "count", "freshness", "assemble", "validate", "compare", "bands", "publish", "quality")
+STEPS = (
+    *("land", "parse", "count", "freshness", "assemble", "validate", "compare", "bands", "publish", "quality"),
+    "alerts",
+)
 # Where the kills of one round are aimed: the steps in which a run spends its time or changes what readers see. Pages
 # that were parsed before a kill are not parsed again.
 FIRST = (*["land"] * 4, *["parse"] * 50, "assemble", *["publish"] * 6)

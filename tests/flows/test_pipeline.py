@@ -60,7 +60,7 @@ def test_a_counter_that_ticks_publishes_nothing_and_is_looked_at_once(tmp_path):
     assert (first.status, second.status, second.parsed) == ("published", "nothing_new", 1)
     assert second.snapshot_id == first.snapshot_id
     assert "assemble" in [step.step for step in second.steps]
-    assert (third.status, [step.step for step in third.steps]) == ("nothing_new", [])
+    assert (third.status, [step.step for step in third.steps]) == ("nothing_new", ["alerts"])
 
 
 def test_law_5_engines_and_batches_give_the_same_bytes(tmp_path):
@@ -124,7 +124,7 @@ def test_law_5_a_page_that_was_refused_with_the_same_bytes_is_read_when_it_comes
     assert reports[1].captures["parsed"] == 1
     assert [report.parsed for report in reports] == [1, 1], "its status was staged, not its content"
     assert (reports[1].status, reports[1].rows["codes"]) == ("published", 1)
-    assert [step.step for step in run_inline(home).steps] == []
+    assert [step.step for step in run_inline(home).steps] == ["alerts"]
 
 
 def upgrade(monkeypatch, read=None):
@@ -237,6 +237,7 @@ def test_the_report_tells_what_it_saw_did_and_cost(published):
         "bands",
         "publish",
         "quality",
+        "alerts",
     ]
     assert second["peak_memory_bytes"]["this_process"] > 10_000_000
     assert Path(second["home"]) == published
