@@ -1,5 +1,5 @@
-"""`make docs` draws docs/img: what a terminal shows at the end of the main job on the sample pages (run.svg), and the
-top of a quality report of them (quality.png), where Chromium is there to open it."""
+"""`make docs` draws docs/img: the end of the main job on the sample pages as a terminal shows it (run.svg), and, where
+Chromium is there to open them, the top of a quality report of them (quality.png) and the alert of them (alert.png)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pathlib import Path
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
+
+from flows.alerts.outbox import open_outbox
+from flows.alerts.render import render
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT = 150, 200
@@ -48,10 +51,10 @@ def draw(text: str, title: str, path: Path) -> None:
     console.save_svg(str(path), title=title, unique_id="cptflow", code_format=TEMPLATE)
 
 
-def photograph(place: Path, target: Path) -> None:
-    """The top of the report after the first sample pages came in three parts, so that there are trends."""
+def photograph(place: Path, images: Path) -> None:
+    """The alert, and the top of the report; the first sample pages come in three parts, so that there are trends."""
     if not (chromium := shutil.which("chromium")):
-        sys.stderr.write(f"{target.name} stays as it is: there is no chromium to open the page with.\n")
+        sys.stderr.write("quality.png and alert.png stay as they are: there is no chromium to open them with.\n")
         return
     first, *later = sorted((ROOT / "raw/samples").iterdir())
     parts = [*_thirds(first, place), *later]
@@ -63,8 +66,17 @@ def photograph(place: Path, target: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1200, "height": 1120}, color_scheme="light")
         page.goto((place / "data/warehouse/docs/quality.html").as_uri())
-        page.screenshot(path=target)
+        page.screenshot(path=images / "quality.png")
+        page = browser.new_page(viewport={"width": 760, "height": 1000}, color_scheme="light")
+        page.set_content(_alert(place / "data"))
+        page.screenshot(path=images / "alert.png", full_page=True)
         browser.close()
+
+
+def _alert(home: Path) -> str:
+    """The newest message that the home's rules made, as HTML."""
+    with open_outbox(home) as outbox:
+        return render(outbox.messages(1)[0]).html
 
 
 def _thirds(sample: Path, place: Path) -> list[Path]:
@@ -90,7 +102,7 @@ def main() -> None:
     (ROOT / "docs/img").mkdir(exist_ok=True)
     draw(shown[last:], "make run", ROOT / "docs/img/run.svg")
     with tempfile.TemporaryDirectory() as folder:
-        photograph(Path(folder), ROOT / "docs/img/quality.png")
+        photograph(Path(folder), ROOT / "docs/img")
 
 
 if __name__ == "__main__":

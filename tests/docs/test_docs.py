@@ -10,6 +10,7 @@ import pytest
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
+from flows.alert_settings import ChannelSettings, OperatorSettings, RuleSettings
 from flows.cli import app
 from flows.settings import CrawlSettings, KeepSettings, Settings, SourceSettings
 from parsers import limits
@@ -86,6 +87,27 @@ def test_every_rule_of_keeping_is_in_the_reference_with_its_default(name: str, f
     row = next((line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |")), None)
     assert row is not None, f"docs/reference.md has no row for the setting {name} of [keep]"
     assert row.split("|")[2].strip() == str(field.default)
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "field"),
+    [
+        (table, name, field)
+        for table, model in (
+            ("[channels.NAME]", ChannelSettings),
+            ("[rules.NAME]", RuleSettings),
+            ("[operators]", OperatorSettings),
+        )
+        for name, field in model.model_fields.items()
+    ],
+)
+def test_every_setting_of_alerts_is_in_the_reference_with_its_default(table: str, name: str, field: FieldInfo):
+    section = REFERENCE.split(f"In the table `{table}`")[1].split("In the table `")[0]
+    row = next((line for line in section.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"docs/reference.md has no row for the setting {name} of {table}"
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    told = "required" if field.is_required() else str(default or "none")
+    assert row.split("|")[2].strip().strip("`") == told
 
 
 def test_the_settings_example_is_allowed():
