@@ -3,12 +3,13 @@
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from flows import publication, restoring
+from flows import pipeline, publication, restoring
 from flows.engine import InProcess
 from flows.pipeline import run
 from flows.settings import Settings
@@ -66,6 +67,7 @@ def without_validation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(publication, "validate", let_pass)
     for module in (publication, restoring):
         patch.setattr(module, "validate_run_tables", let_pass)
+    patch.setattr(pipeline, "importing_meanwhile", nullcontext)  # of Great Expectations, which nobody asks for
 
 
 def tables(home: Path) -> dict[str, bytes]:
