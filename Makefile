@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: .venv help run test test-full wget chromium lint types goldens docs bench bench-size serve lock clean
+.PHONY: .venv help run test test-full wget chromium postgres systemd lint types goldens docs bench bench-size serve lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ test: .venv lint ## lint, types and the quick tests (under 5 minutes)
 	$(BIN)/pytest -q -n auto -m "not full"
 
 # Beside what is marked `full`, the property tests again, with many more examples.
-test-full: .venv wget chromium ## what takes longer: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
+test-full: .venv wget chromium postgres systemd ## what takes longer: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
 	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto -m "full or hypothesis"
 
 # It writes WARC files as many archives hold them, which must land.
@@ -46,6 +46,20 @@ chromium:
 	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
 	  || { echo "chromium is missing and could not be installed. As root: apt-get install chromium"; exit 1; }; }
 
+# Prefect's server keeps its database there.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { \
+	  echo "Installing PostgreSQL, which a test needs: apt-get install postgresql"; \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq postgresql; } \
+	  || { echo "PostgreSQL is missing and could not be installed. As root: apt-get install postgresql"; exit 1; }; }
+
+# It reads the units of docs/systemd, running or not.
+systemd:
+	@command -v systemd-analyze > /dev/null || { \
+	  echo "Installing systemd, whose systemd-analyze a test needs: apt-get install systemd"; \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq systemd; } \
+	  || { echo "systemd-analyze is missing and could not be installed. As root: apt-get install systemd"; exit 1; }; }
+
 lint: .venv      ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +71,7 @@ goldens: .venv   ## write candidates for goldens that are missing or differ, and
 docs: .venv      ## write the data dictionary and the pictures again
 	$(BIN)/python -m warehouse.dictionary docs/data-dictionary.md
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/prefect_picture.py
 
 bench: .venv     ## measure every step, into docs/performance.md (eleven minutes)
 	$(BIN)/python -m benchmarks.bench docs/performance.md
@@ -64,8 +79,8 @@ bench: .venv     ## measure every step, into docs/performance.md (eleven minutes
 bench-size: .venv ## measure all codes on three sources, into docs/performance.md (ten minutes)
 	$(BIN)/python -m benchmarks.size docs/performance.md
 
-serve: .venv     ## Prefect on this machine: server, UI and a weekly schedule over ./data
-	$(BIN)/cptflow serve --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples
+serve: run       ## Prefect on this machine: server, UI and a weekly schedule over ./data, and a run right now
+	$(BIN)/cptflow serve --now --cron "0 6 * * 1" --home $(HOME_DIR) raw/samples
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml
 

@@ -1,6 +1,6 @@
 """The one seam through which the pipeline's work is handed out: in this process, or over a pool of processes.
 
-The Prefect engine (``flows/schedule.py``) is the third; it wraps the same steps and batches as tasks.
+The Prefect engine (``flows/prefect_tasks.py``) is the third; it wraps the same steps and batches as tasks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import ParamSpec, Protocol, TypeVar, cast
 
-from flows.errors import BatchFailed, WorkerDied
+from flows.errors import BatchFailed, BatchTooLong, WorkerDied
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,12 +62,15 @@ class ProcessPool:
 
     workers: int
     preload: str = "flows.parsing"
+    seconds: float | None = None
+    """the most that a batch may take; without it there is no end"""
 
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
 
     def map(self, name: str, function: Callable[[B], T], batches: Sequence[B]) -> Iterator[T]:
-        """Raises WorkerDied where a worker was ended, BatchFailed where the function raised; both name the batch.
+        """Raises WorkerDied where a worker was ended, BatchFailed where the function raised, BatchTooLong where none of
+        those under way was done in time; each names the batch.
 
         OSError comes through as it is: the disk's trouble is not the batch's.
         """
@@ -78,7 +81,9 @@ class ProcessPool:
             for process, pipe in crew:
                 _hand_out(pipe, process, todo, held)
             while held:
-                for ready in wait(list(held)):
+                if not (done := wait(list(held), self.seconds)):
+                    raise BatchTooLong(name, ", ".join(str(batch) for _, batch in held.values()), self.seconds or 0.0)
+                for ready in done:
                     pipe = cast(Connection, ready)
                     process, batch = held.pop(pipe)
                     result = _receive(name, process, pipe, batch)
@@ -92,9 +97,9 @@ class ProcessPool:
                 process.join()
 
 
-def make(engine: str, workers: int) -> Engine:
-    """The engine of that name in the settings."""
-    return ProcessPool(workers) if engine == "processes" else InProcess()
+def make(engine: str, workers: int, seconds: float | None = None) -> Engine:
+    """The engine of that name in the settings. ``seconds``: the most that a batch of a pool may take."""
+    return ProcessPool(workers, seconds=seconds) if engine == "processes" else InProcess()
 
 
 def _start(preload: str, function: Callable[[B], T]) -> tuple[BaseProcess, Connection]:

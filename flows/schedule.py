@@ -1,160 +1,190 @@
-"""The pipeline as a Prefect flow: the same ``pipeline.run``, its steps and batches wrapped as tasks.
+"""The pipeline as Prefect flows: crawl, then the same ``pipeline.run`` as on the command line, then the alerts.
 
-Nothing else imports this module at its top, for Prefect takes two seconds to import. Deployments name the flow
-``flows.schedule.scheduled_run``.
+Nothing else imports this module at its top, for Prefect takes two seconds to import. Deployments name the flows
+``flows.schedule.scheduled_run`` and ``flows.schedule.deliver_alerts``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+import datetime as dt
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
-from prefect import Task, flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import RunnerDeployment
-from prefect.futures import PrefectFuture, as_completed
-from prefect.runner import Runner
-from prefect.schedules import Cron
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.types.entrypoint import EntrypointType
-from pydantic import ValidationError
+from pydantic import Field
 
+from flows import crawl_process, pipeline, prefect_events, prefect_late, prefect_shown, settings
 from flows import engine as engines
-from flows import pipeline, settings, words
-from flows.engine import Engine
-from flows.errors import CptflowError, UsageError
+from flows.alerts.deliver import Delivered, deliver
+from flows.errors import HomeHeld
 from flows.home import Address
+from flows.prefect_tasks import AGAIN_AFTER, BATCH_SECONDS, PrefectEngine, as_task, withheld
 from flows.progress import lines
+from flows.report import Report
 from flows.settings import Settings
-from flows.terminal import plain
-from raw.addresses import is_address, local_path
-
-P = ParamSpec("P")
-T = TypeVar("T")
-B = TypeVar("B")
 
 FLOW = "cptflow"
-DEPLOYMENT = "schedule"
-ARTIFACT = "run-summary"
+DELIVER_SECONDS = 1800
+
+T = TypeVar("T")
+Inputs = list[str]
+EngineName = Literal["inline", "processes"]
+Workers = Annotated[int, Field(ge=1, le=256)]
 
 
-class RunStopped(CptflowError):
-    """A run ended without publishing what it should have; the flow run fails with its words."""
-
-
-@flow(name=FLOW, persist_result=False, description="Land the inputs, then everything up to publication.")
+@flow(name=FLOW, persist_result=False, log_prints=False)
 def scheduled_run(
-    inputs: list[str], home: str | None = None, engine: str | None = None, workers: int | None = None
-) -> str:
-    """One run of the pipeline. What is not given comes from the settings. Returns the run's id.
+    inputs: Inputs | None = None,
+    crawl: list[str] | None = None,
+    home: str | None = None,
+    engine: EngineName | None = None,
+    workers: Workers | None = None,
+) -> State[Any]:
+    """Crawl, land, parse, validate, compare, publish, and tell the people who asked.
 
-    Raises RunStopped where expectations stopped publication, HomeHeld where another run holds the home.
+    What is not given comes from the settings.
+
+    Args:
+        inputs: What to land: folders (searched through), pages, WARC, JSONL or Parquet files, or addresses
+            (s3://...). Without any, the run works on what the home holds, and on what the crawls bring.
+        crawl: Sources to crawl first, by name, each as the settings say ([sources.NAME.crawl]). A crawl that fails
+            keeps nothing else from being done.
+        home: The home: a folder of the worker's machine, or an address (s3://bucket/prefix).
+        engine: inline (one process) or processes (a pool of them).
+        workers: Processes of the pool, 1 to 256.
+    """
+    settings.load(home=home, engine=engine, workers=workers)  # a mistake in them is told before anything is done
+    if other := prefect_late.collapse():
+        return Cancelled(message=f"Missed, with others: flow run {other.name!r} does its work.")
+    problems: list[str] = []
+    if crawl:
+        crawled = crawl_sources(crawl, home, return_state=True)
+        if not crawled.is_completed():
+            problems.append(crawled.message or "A crawl failed.")
+    ingested = ingest_pages(inputs, home, engine, workers, return_state=True)
+    delivered = deliver_alerts(home, return_state=True)
+    if not delivered.is_completed():
+        problems.append(f"Alerts: {delivered.message}")
+    if not ingested.is_completed():
+        made = Cancelled if ingested.is_cancelled() else Failed
+        return made(message=" ".join([ingested.message or "", *problems]))
+    name = "With problems" if problems else "Completed"
+    return Completed(name=name, message=" ".join([ingested.message or "", *problems]))
+
+
+@flow(name="crawl", persist_result=False)
+def crawl_sources(sources: list[str], home: str | None = None) -> State[Any]:
+    """Fetch the pages of sources politely into raw, each in a process of its own, as `cptflow crawl` does.
+
+    Args:
+        sources: Names of the sources, which the settings must name for crawling.
+        home: The home; without it the one of the settings.
+    """
+    chosen, log = settings.load(home=home), get_run_logger()
+    # A home at an address has one writer at a time, and a crawl is one.
+    at_once = 1 if isinstance(chosen.home, Address) else max(len(sources), 1)
+    if not isinstance(chosen.home, Address):
+        chosen.home.mkdir(parents=True, exist_ok=True)
+    went: list[str] = []
+    failed: dict[str, str] = {}
+    with ThreadPoolTaskRunner[str](max_workers=at_once) as runner:
+        futures = {}
+        for source in dict.fromkeys(sources):
+            # Its time limit is the crawl's own, max_seconds of the settings.
+            work = lambda source=source: crawl_process.crawl(source, chosen, log.info)
+            crawl = as_task(work, "crawl", source, "crawl", again_after=AGAIN_AFTER)
+            futures[source] = runner.submit(crawl, {})
+        for source, future in futures.items():
+            result: object = future.result(raise_on_failure=False)
+            if isinstance(result, str):
+                went.append(result)
+            else:
+                failed[source] = str(result)
+    if failed:
+        return Failed(message=" ".join([*failed.values(), *went]))
+    return Completed(message=". ".join(went))
+
+
+@flow(name="ingest", persist_result=False)
+def ingest_pages(
+    inputs: Inputs | None = None,
+    home: str | None = None,
+    engine: EngineName | None = None,
+    workers: Workers | None = None,
+) -> State[Any]:
+    """Land the inputs, then every step up to publication: what `cptflow run` does, step by step and batch by batch.
+
+    Args:
+        inputs: What to land; without any, what the home holds.
+        home: The home; without it the one of the settings.
+        engine: inline (one process) or processes (a pool of them).
+        workers: Processes of the pool, 1 to 256.
     """
     chosen = settings.load(home=home, engine=engine, workers=workers)
-    wrapped = PrefectEngine(engines.make(chosen.engine, chosen.workers))
-    report = pipeline.run(inputs, chosen, wrapped, lines(get_run_logger().info))
-    told = words.in_words(report)
-    create_markdown_artifact(words.fenced(told), key=ARTIFACT, description=f"cptflow run {report.run_id}")
-    if report.exit_status:
-        raise RunStopped(told)
-    return report.run_id
-
-
-@dataclass(frozen=True)
-class PrefectEngine:
-    """Another engine's steps and batches, each as a Prefect task: a batch a task, never a page a task."""
-
-    inner: Engine
-
-    @property
-    def workers(self) -> int:
-        return self.inner.workers
-
-    def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        # Closures, so that Prefect does not walk through tables in search of futures.
-        return _task(name, name, lambda: self.inner.step(name, function, *args, **kwargs))()
-
-    def map(self, name: str, function: Callable[[B], T], batches: Sequence[B]) -> Iterator[T]:
-        """As many batches under way as the inner engine has workers."""
-        runner: ThreadPoolTaskRunner[T] = ThreadPoolTaskRunner(max_workers=self.inner.workers)
-        with runner:
-            futures: list[PrefectFuture[T]] = [
-                runner.submit(self._batch(name, function, batch), {}) for batch in batches
-            ]
-            for future in as_completed(futures):
-                yield future.result()
-
-    def _batch(self, name: str, function: Callable[[B], T], batch: B) -> Task[[], T]:
-        return _task(name, str(batch), lambda: next(self.inner.map(name, function, [batch])))
-
-
-def serve(deployment: RunnerDeployment, server: subprocess.Popen[bytes]) -> None:
-    """Run what the schedule asks for until SIGINT or SIGTERM; runs under way are ended with it.
-
-    Raises ServerFailed where Prefect's server ends by itself.
-    """
-    asyncio.run(_serve(deployment, server))
-
-
-def deployment(inputs: Sequence[str], settings: Settings, cron: str, timezone: str) -> RunnerDeployment:
-    """The deployment that ``cptflow serve`` registers: one run at a time, one that comes meanwhile is cancelled.
-
-    The limit is for good manners only (Prefect can lose count of its slots): the lock of the home is what holds.
-    Raises UsageError for what is no cron expression or no time zone.
-    """
     try:
-        CronSchedule(cron=cron, timezone=timezone)
-    except ValidationError as error:
-        raise UsageError(
-            f'--cron {cron!r} with --timezone {timezone!r}: {error.errors()[0]["msg"]}. Ex: --cron "0 6 * * 1" '
-            "--timezone Europe/Berlin, Mondays at six."
-        ) from None
-    return RunnerDeployment.from_flow(
-        scheduled_run,
-        name=DEPLOYMENT,
-        schedule=Cron(cron, timezone=timezone),
-        parameters={
-            "inputs": [name if is_address(name) else str(local_path(name).resolve()) for name in inputs],
-            "home": settings.home.given if isinstance(settings.home, Address) else str(settings.home.resolve()),
-            "engine": settings.engine,
-            "workers": settings.workers,
-        },
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        entrypoint_type=EntrypointType.MODULE_PATH,
+        report = _run(inputs or [], chosen)
+    except HomeHeld as error:
+        return Cancelled(message=str(error))
+    prefect_shown.show(report, chosen)
+    told = prefect_shown.headline(report, chosen)
+    return Failed(message=told) if report.exit_status else Completed(message=told)
+
+
+@flow(name="deliver", persist_result=False)
+def deliver_alerts(home: str | None = None) -> State[Any]:
+    """Send the alerts that are due, and tell Prefect what was published, as events.
+
+    Digests, quiet hours, further attempts after a failure, and the alert that the schedule has not run, all wait for
+    this: as a deployment of its own it runs every quarter of an hour.
+
+    Args:
+        home: The home; without it the one of the settings.
+    """
+    chosen, begun = settings.load(home=home), dt.datetime.now(dt.UTC)
+    if other := prefect_late.collapse():
+        return Cancelled(message=f"Missed, with others: flow run {other.name!r} does its work.")
+    # Sending is not tried again here: each delivery has its own pauses, and the next of these runs goes on.
+    sending = as_task(_hidden(chosen, "alerts", lambda: deliver(chosen)), "alerts", "alerts", seconds=DELIVER_SECONDS)
+    telling = as_task(
+        _hidden(chosen, "events", lambda: prefect_events.tell(chosen)),
+        "events",
+        "events",
+        seconds=DELIVER_SECONDS,
+        again_after=AGAIN_AFTER,
     )
+    sent, told = sending(return_state=True), telling(return_state=True)
+    if failed := [f"{state.message}" for state in (sent, told) if not state.is_completed()]:
+        return Failed(message=" ".join(failed))
+    prefect_shown.show_alerts(chosen, begun, "this delivery")
+    return Completed(message=f"{_sent(sent.result())}; {told.result()} events told to Prefect.")
 
 
-async def _serve(deployment: RunnerDeployment, server: subprocess.Popen[bytes]) -> None:
-    runner = Runner(name=FLOW, pause_on_shutdown=False)
-    await runner.aadd_deployment(deployment)
-    serving = asyncio.create_task(runner.start())
-    while not runner.started and not serving.done():
-        await asyncio.sleep(0.05)
-    # Only now: the runner sets a SIGTERM handler of its own, which forgets the runs under way.
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    while not (stop.is_set() or serving.done()) and server.poll() is None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 1)
-    if not serving.done():
-        await runner.astop()
-    await serving
+def _run(inputs: Inputs, chosen: Settings) -> Report:
+    """One run of the pipeline; begun anew, as a whole, where its error says that this can help."""
+    engine = PrefectEngine(
+        engines.make(chosen.engine, chosen.workers, BATCH_SECONDS), withhold=chosen.rights == "codes-only"
+    )
+    progress = prefect_shown.pages_done(lines(get_run_logger().info))
+
+    def once() -> Report:
+        prefect_events.begin(chosen.home)
+        return pipeline.run(inputs, chosen, engine, progress)
+
+    return as_task(_hidden(chosen, "ingest", once), "ingest", "ingest", "run", again_after=AGAIN_AFTER)()
 
 
-def _task(name: str, run_name: str, function: Callable[[], T]) -> Task[[], T]:
-    return Task(
-        function,
-        name=name,
-        task_run_name=lambda: plain(run_name),  # a string would be read as a format string
-        persist_result=False,
-        cache_policy=NO_CACHE,
+def _hidden(chosen: Settings, name: str, work: Callable[[], T]) -> Callable[[], T]:
+    return withheld(name, work) if chosen.rights == "codes-only" else work
+
+
+def _sent(delivered: Delivered) -> str:
+    if delivered.elsewhere:
+        return "Another process is delivering"
+    failed, sent = len(delivered.failed), len(delivered.attempts) - len(delivered.failed)
+    return (
+        f"{len(delivered.made)} messages made, {sent} deliveries sent, {failed} failed, {delivered.waiting} waiting, "
+        f"{delivered.dead} dead"
     )

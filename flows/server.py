@@ -10,9 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
+
+from filelock import FileLock, Timeout
 
 from flows.errors import CptflowError, UsageError
 
@@ -29,6 +32,19 @@ class ServerFailed(CptflowError):
     def __init__(self, what: str, log: Path) -> None:
         self.log = log
         super().__init__(f"Prefect's server {what}. What it said is in {log}.")
+
+
+class AlreadyServed(CptflowError):
+    """Another ``cptflow serve`` runs the schedule of this home."""
+
+    exit_status = 4
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        super().__init__(
+            f"Another `cptflow serve` runs the schedule of {home}: two would both run it, over one database. End that "
+            "one first, or name another home; it tells the address of its UI where it was started."
+        )
 
 
 def environment(home: Path, port: int) -> dict[str, str]:
@@ -54,8 +70,28 @@ def environment(home: Path, port: int) -> dict[str, str]:
         # Slots of the concurrency limit that are held in memory are never freed once the server has died.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_RUNNER_POLL_FREQUENCY": "5",
+        # A run that is killed together with whoever started it is known by its silence (flows/prefect_serving.py).
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # Events are in memory until they are written: cptflow waits for that, to know that none is lost.
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+        # A delivery each quarter of an hour: flow runs go after 90 days, as Prefect keeps them by default, or never.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     }
     return ours | {name: os.environ.get(name, value) for name, value in milder.items()}
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Be the only one who serves this home, as long as the block lasts. Raises AlreadyServed."""
+    lock = FileLock(state_folder(home) / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise AlreadyServed(home) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def choose_port(wanted: int | None) -> int:

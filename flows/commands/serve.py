@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from flows.commands.options import Home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.prefect_serving import Deployments
 
 
 def serve(
@@ -16,6 +21,13 @@ def serve(
         list[str] | None,
         typer.Argument(metavar="INPUT", help="What each run lands, as `cptflow run` takes it.", show_default=False),
     ] = None,
+    crawl: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE", help="A source to crawl before each run; again for another.", show_default=False
+        ),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Run once right away, too.")] = False,
     cron: Annotated[str, typer.Option(help="When to run, as five cron fields.")] = "0 6 * * 1",
     timezone: Annotated[str, typer.Option(help="Time zone of the cron fields.")] = "UTC",
     port: Annotated[
@@ -28,23 +40,38 @@ def serve(
 ) -> None:
     """Run the pipeline on a schedule, with Prefect's server and UI on loopback, until Ctrl-C or SIGTERM.
 
-    Everything that Prefect keeps lies in HOME/prefect. One run at a time; nothing is sent to Prefect's makers.
+    Everything that Prefect keeps lies in HOME/prefect, or in the PostgreSQL database that
+    PREFECT_SERVER_DATABASE_CONNECTION_URL names. One run at a time; nothing is sent to Prefect's makers.
     """
     from flows import server, settings
+    from flows.crawling import definition_of
     from flows.home import folder_of
-    from flows.terminal import say, tell
+    from flows.terminal import tell
     from raw.inputs import check_input
 
     chosen = settings.load(home=home, engine=engine, workers=workers)
     for name in inputs or []:
         check_input(name)
+    for source in crawl or []:
+        definition_of(source, chosen)
+    if file := settings.config_file():
+        os.environ[settings.CONFIG_VARIABLE] = str(file.resolve())  # whatever folder Prefect starts a run in
     folder = folder_of(chosen.home)
-    port = server.choose_port(port)
-    os.environ.update(server.environment(folder, port))
     server.state_folder(folder).mkdir(parents=True, exist_ok=True)
-    from flows import schedule  # imports Prefect, which reads the environment
+    with server.alone(folder):
+        port = server.choose_port(port)
+        os.environ.update(server.environment(folder, port))
+        from flows import prefect_serving  # imports Prefect, which reads the environment
 
-    deployment = schedule.deployment(inputs or [], chosen, cron, timezone)
+        deployments = prefect_serving.deployments(inputs or [], crawl or [], chosen, cron, timezone)
+        _serve(deployments, folder, port, now, f"Schedule: {cron} ({timezone}), home {chosen.home}. Ctrl-C ends it.")
+    tell("Ended; Prefect's server too.")
+
+
+def _serve(deployments: Deployments, folder: Path, port: int, now: bool, told: str) -> None:
+    from flows import prefect_serving, server
+    from flows.terminal import say, tell
+
     signal.signal(signal.SIGTERM, _end)
     process = server.start(folder, port)
     try:
@@ -52,13 +79,15 @@ def serve(
         seconds = server.wait_until_healthy(process, folder, port)
         tell(f"Prefect's server answers after {seconds:.0f} s; its log is {server.log_file(folder)}.")
         say(f"Prefect UI: http://{server.HOST}:{port}")
-        say(f"Schedule: {cron} ({timezone}), home {chosen.home}. Ctrl-C ends it.")
-        schedule.serve(deployment, process)
+        prefect_serving.register_automation()
+        if died := prefect_serving.end_what_died():
+            tell(f"Marked as crashed: {died} runs that an earlier `cptflow serve` left behind.")
+        say(told)
+        prefect_serving.serve(deployments, process, now)
         if process.poll() is not None:
             raise server.ServerFailed(f"ended by itself (exit code {process.returncode})", server.log_file(folder))
     finally:
         server.stop(process)
-    tell("Ended; Prefect's server too.")
 
 
 def _end(signum: int, frame: object) -> NoReturn:
