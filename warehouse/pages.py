@@ -24,23 +24,34 @@ def pages_of(captures: pa.Table, results: pa.Table) -> pa.Table:
     not_found or blocked where the status of the latest fetch says so. last_status: that status, else null.
     latest: whether this is the latest capture of its url. good: whether rows may rest on the page.
     """
-    seen = captures.select([*PAGE, "fetched_at", "media_type", "byte_size", "status"])
+    # A page is its place in `results`: sorting numbers takes a tenth of the time of sorting digests and addresses.
+    of_page = pc.index_in(joined(captures, PAGE, " "), value_set=joined(results, PAGE, " ").combine_chunks())
     answered = is_answered(captures["status"])
-    never = pa.scalar(None, captures["fetched_at"].type)
-    seen = seen.append_column("answered_at", pc.if_else(answered, seen["fetched_at"], never))
-    seen = seen.append_column("_refused", pc.if_else(answered, pa.scalar(None, pa.int32()), seen["status"]))
-    first = first_of_each(seen, PAGE, by=("fetched_at",)).select([*PAGE, "fetched_at", "media_type", "byte_size"])
-    last = first_of_each(seen, PAGE, by=("-fetched_at",)).select([*PAGE, "fetched_at", "_refused"])
-    last = last.rename_columns([*PAGE, "attempted_at", "last_status"])
-    confirmed = seen.group_by(list(PAGE)).aggregate([("answered_at", "max")])
-    confirmed = confirmed.rename_columns([*PAGE, "answered_at"])
-    of_url = first_of_each(seen, ("url",), by=("-fetched_at", "document_id")).select(list(PAGE))
-    of_url = of_url.append_column("_latest", pa.repeat(True, of_url.num_rows))
-    pages = results
-    for told in (first, last, confirmed):
-        pages = pages.join(told, list(PAGE), join_type="inner")
-    pages = pages.join(of_url, list(PAGE), join_type="left outer")
-    pages = pages.append_column("latest", pc.is_valid(pages["_latest"])).drop_columns("_latest")
+    seen = pa.table(
+        {
+            "page": of_page,
+            **{name: captures[name] for name in ("fetched_at", "media_type", "byte_size", "status")},
+            "answered_at": pc.if_else(answered, captures["fetched_at"], pa.scalar(None, captures["fetched_at"].type)),
+            "refused": pc.if_else(answered, pa.scalar(None, pa.int32()), captures["status"]),
+        }
+    ).filter(pc.is_valid(of_page))
+    first = first_of_each(seen, ("page",), by=("fetched_at",))
+    last = first_of_each(seen, ("page",), by=("-fetched_at",))
+    confirmed = first_of_each(seen, ("page",), by=("-answered_at",))
+    of_url = first_of_each(captures.select([*PAGE, "fetched_at"]), ("url",), by=("-fetched_at", "document_id"))
+    pages = results.take(first["page"])
+    pages = pages.cast(pa.schema([field.with_nullable(True) for field in pages.schema]))  # as joins give them
+    told = {
+        "fetched_at": first["fetched_at"],
+        "media_type": first["media_type"],
+        "byte_size": first["byte_size"],
+        "attempted_at": last["fetched_at"],
+        "last_status": last["refused"],
+        "answered_at": confirmed["answered_at"],
+        "latest": of_pages(pages, of_url),
+    }
+    for name, values in told.items():
+        pages = pages.append_column(name, values)
     pages = pages.append_column("last_outcome", _last_outcome(pages))
     return pages.append_column("good", _good(pages))
 

@@ -16,17 +16,9 @@ def chosen(monkeypatch) -> list[str]:
     return pools
 
 
-def test_arrow_keeps_what_is_freed_where_it_can(monkeypatch, chosen):
-    monkeypatch.setattr(pa, "supported_memory_backends", lambda: ["mimalloc", "jemalloc", "system"])
-    monkeypatch.setattr(pa, "jemalloc_memory_pool", pa.system_memory_pool)  # which not every Arrow has
+def test_arrow_takes_its_memory_from_the_c_library(chosen):
     keep_what_is_freed()
     assert chosen == ["system"]
-
-
-def test_an_arrow_without_that_allocator_stays_as_it_is(monkeypatch, chosen):
-    monkeypatch.setattr(pa, "supported_memory_backends", lambda: ["mimalloc", "system"])
-    keep_what_is_freed()
-    assert chosen == []
 
 
 def test_an_allocator_that_the_environment_names_stays(monkeypatch, chosen):
