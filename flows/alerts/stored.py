@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from flows.alerts.message import Condition, Item, Message
@@ -13,8 +12,7 @@ from flows.alerts.message import Condition, Item, Message
 
 def as_json(value: Item | Condition | Message) -> dict[str, Any]:
     """Text, numbers, lists and dictionaries only; times in ISO 8601."""
-    told: dict[str, Any] = json.loads(json.dumps(asdict(value), default=_iso))
-    return told
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
 def item_from_json(told: Mapping[str, Any]) -> Item:
@@ -41,7 +39,9 @@ def _time(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def _iso(value: object) -> str:
-    if isinstance(value, dt.date):  # a datetime is one
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no form in the outbox")
+def _plain(value: object) -> object:
+    if isinstance(value, Item | Condition):
+        return as_json(value)
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.isoformat() if isinstance(value, dt.date) else value  # a datetime is one
