@@ -184,7 +184,10 @@ def form(code: str) -> str:
 def check_names(
     channels: Mapping[str, ChannelSettings], rules: Mapping[str, RuleSettings], operators: OperatorSettings
 ) -> None:
-    """What channels, rules and operators owe each other. Raises PydanticCustomError with the ``path`` of the first."""
+    """What channels, rules and operators owe each other. Raises PydanticCustomError with the ``path`` of the first.
+
+    Its words repeat nothing that stands where the name of a channel belongs: it may be an address.
+    """
     for path, problem in _problems(channels, rules, operators):
         raise PydanticCustomError("owed", "{problem}", {"path": path, "problem": problem})
 
@@ -201,14 +204,15 @@ def _problems(
         if channel.kind != "webhook" and channel.key is not None:
             yield ("channels", name, "key"), "only a webhook has a key"
     for name, rule in rules.items():
-        for channel_name in rule.channels:
+        for number, channel_name in enumerate(rule.channels, 1):
             if channel_name != FEED and channel_name not in channels:
-                yield ("rules", name, "channels"), f"there is no channel {channel_name}; {there}"
-    for channel_name in operators.channels:
+                yield ("rules", name, "channels"), f"number {number} of the list is no channel; {there}"
+    there = f"there are {', '.join(channels)}" if channels else "there is none yet"
+    for number, channel_name in enumerate(operators.channels, 1):
         if channel_name == FEED:
             yield ("operators", "channels"), f"{FEED} is the users'; name channels of your own"
         if channel_name not in channels:
-            yield ("operators", "channels"), f"there is no channel {channel_name}; there are {', '.join(channels)}"
+            yield ("operators", "channels"), f"number {number} of the list is no channel; {there}"
 
 
 def _is_code(text: str) -> bool:

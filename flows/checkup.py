@@ -16,6 +16,7 @@ from flows import settings as known_settings
 from flows.alerts.errors import OutboxError
 from flows.alerts.outbox import existing_outbox
 from flows.alerts.secrets import missing
+from flows.alerts.shown import without_rule
 from flows.errors import CptflowError
 from flows.home import Address, folder_of, reading
 from flows.lock import is_held, read_holder
@@ -48,7 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
     folder = folder_of(settings.home)
     if folder.is_dir():
         findings += [_lock(folder), *_snapshot(folder), *_history(folder), _leftovers(folder)]
-        findings += _outbox(folder)
+        findings += _outbox(folder, settings)
     return findings
 
 
@@ -191,7 +192,7 @@ def _channels(settings: Settings) -> Iterator[Finding]:
         yield Finding("channels", f"{named}; `cptflow alerts test` sends to them")
 
 
-def _outbox(home: Path) -> Iterator[Finding]:
+def _outbox(home: Path, settings: Settings) -> Iterator[Finding]:
     try:
         with existing_outbox(home) as outbox:
             if outbox is None:
@@ -201,6 +202,7 @@ def _outbox(home: Path) -> Iterator[Finding]:
             dead, waiting = outbox.deliveries(state="dead"), outbox.deliveries(state="waiting")
             oldest = outbox.message(waiting[0].message_id) if waiting else None
             wrong = sorted(outbox.conditions().keys() - outbox.acked_conditions())
+            stranded = without_rule(outbox, settings.rules)
     except OutboxError as error:
         yield Finding("alerts", f"the outbox: {error.found}", False, str(error).partition(". ")[2])
         return
@@ -210,6 +212,9 @@ def _outbox(home: Path) -> Iterator[Finding]:
         channels = ", ".join(sorted({delivery.channel for delivery in dead}))
         mend = "cptflow alerts list --state dead tells why; then cptflow alerts retry, or ack"
         yield Finding("alerts", f"{len(dead)} deliveries were given up, to {channels}", False, mend)
+    if stranded:
+        told = f"what {', '.join(stranded)} picked waits: the settings have no such rule"
+        yield Finding("alerts", told, False, "name the rule again in [rules] of the settings")
     if wrong:
         yield Finding("conditions", f"open: {', '.join(wrong)}; `cptflow alerts list` tells more of each")
 

@@ -44,6 +44,8 @@ class Address:
 
 Home = Path | Address
 
+DELIVERY = "alerts-"
+"""What the name of a holder begins with that delivers alerts: it has a home at an address for moments only."""
 MARKER = ".home.json"
 """In a working copy, and in no home: tells of which address it is the copy."""
 

@@ -126,7 +126,10 @@ def _alerts_made(run: _Run) -> Iterator[None]:
             in_run.fill(run.home, run.report, run.settings)
             _write(run.report)
         raise
-    run.step("alerts", in_run.fill, run.home, run.report, run.settings)
+    run.progress("alerts", 0, None)
+    # Not by way of the engine, which may fail by itself: what was published stays so.
+    with run.report.timed("alerts"):
+        in_run.fill(run.home, run.report, run.settings)
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def publish(parent: str | None, made: Assembled, changes: pa.Table, basis: Basis
         trust=basis.trust,
         accepted=basis.counted.accepted,
         held_back=basis.counted.held_back,
+        untold=report.alerts_problem is not None,
         still_held=basis.still_held,
     )
     report.snapshot_id, report.parent_snapshot_id = published.snapshot_id, parent

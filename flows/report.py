@@ -94,7 +94,8 @@ class Report:
     quality_problem: str | None = None
     """Why there is no such page; the tables are as they are with one."""
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    """Messages that this run made: message_id, audience, rule, items, conditions, channels."""
+    """Messages that this run made, by audience and rule: how many, the ids of the first ones, items, conditions,
+    channels."""
     alerts_problem: str | None = None
     """Why none could be made; the next run makes them."""
     steps: list[Step] = field(default_factory=list)

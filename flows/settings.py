@@ -290,8 +290,12 @@ def read_file(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not a settings file in TOML: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        # Names may be addresses. Ex: Cannot declare ('channels', 'https://hooks.example/token') twice (at line 3, ...
+        said = re.sub(r"\('.*'[,)]+|'[^']{2,}'", "a name", str(error))
+        raise UsageError(f"{path}: not a settings file in TOML: {said}.") from None
     except OSError as error:
         raise UsageError(f"{path}: the settings file cannot be read: {error.strerror}.") from None
 

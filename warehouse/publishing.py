@@ -113,14 +113,16 @@ def publish(
     accepted: Sequence[Mapping[str, str]] = (),
     held_back: Sequence[tuple[str, str]] = (),
     restored: Mapping[str, str] | None = None,
+    untold: bool = False,
     still_held: Callable[[], None] | None = None,
 ) -> Published:
     """Put ``made`` on the disk and let ``current`` point to it, in one step.
 
     ``run_ids``: the landing runs that it rests on. ``suites``: summaries of its validation. ``trust``: the order of
     sources that it was made with. ``accepted``: what a person let pass. ``held_back``: (source, landing) that did not
-    count. ``restored``: whose tables these are, where a person went back to them. ``still_held``: asked right before
-    ``current`` moves; it raises where the home's lock is no longer the caller's, and so does this function then.
+    count. ``restored``: whose tables these are, where a person went back to them. ``untold``: that alerts could not
+    be begun before it, so that they do not take it for old. ``still_held``: asked right before ``current`` moves; it
+    raises where the home's lock is no longer the caller's, and so does this function then.
     Raises ParentMoved, BrokenSnapshot (of the current one), OSError; until the last step ``current`` is as it was. A
     snapshot with this id that a killed run left is used if it is whole, with the manifest of this run.
     """
@@ -132,6 +134,7 @@ def publish(
         "held_back": [list(pair) for pair in held_back],
         "suites": list(suites),
         **({"restored": dict(restored)} if restored else {}),
+        **({"untold": True} if untold else {}),
     }
     target = snapshots_folder(home) / made.snapshot_id
     try:

@@ -96,10 +96,10 @@ def of_run(report: Report, seen: Seen) -> Look:
     return found + _layouts(seen, {condition.name for condition in found.found} | (seen.still_open - found.well))
 
 
-def of_time(seen: Seen, dead: Sequence[str]) -> Look:
-    """What time brings by itself. ``dead``: the channel of each delivery that was given up."""
-    looks: tuple[Callable[[Seen], Look], ...] = (_stale, _schedule, _killed)
-    return sum((look(seen) for look in looks), _undelivered(seen, dead))
+def of_time(seen: Seen, dead: Sequence[str], newest_run: str | None) -> Look:
+    """What time brings by itself. ``dead``: the channel of each delivery that was given up. ``newest_run``: the last
+    one of any machine that the outbox tells of."""
+    return _stale(seen) + _schedule(seen, newest_run) + _killed(seen) + _undelivered(seen, dead)
 
 
 # What a run says
@@ -249,9 +249,13 @@ def _stale(seen: Seen) -> Look:
     return seen.of_all("stale", each())
 
 
-def _schedule(seen: Seen) -> Look:
+def _schedule(seen: Seen, newest_run: str | None) -> Look:
+    """By the runs of this machine, and of all that share the outbox."""
     hours = seen.settings.operators.run_every_hours
-    last = max(filter(None, (_begun_at(file.stem) for file in (seen.home / "runs").glob("*.json"))), default=None)
+    names = [newest_run or "", *(file.stem for file in (seen.home / "runs").glob("*.json"))]
+    last = max(filter(None, map(_begun_at, names)), default=None)
+    if hours is not None and last is None:
+        return Look()
     late = hours is not None and last is not None and seen.now - last > dt.timedelta(hours=hours)
     what = f"No run began since {last:%Y-%m-%d %H:%M} UTC: longer than {hours:g} hours ago." if late else ""
     advice = "See whether the schedule still runs (cptflow serve, cron or the systemd timer), and run."

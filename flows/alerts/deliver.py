@@ -8,21 +8,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from flows.alert_settings import FEED, Rights
-from flows.alerts import secrets
-from flows.alerts.errors import SecretMissing
+from flows.alerts import noted, secrets
+from flows.alerts.errors import NotPlanned, SecretMissing
 from flows.alerts.items import as_allowed
 from flows.alerts.message import Message
 from flows.alerts.outbox import Delivery, Outbox, open_outbox
+from flows.alerts.rules import quiet_until
 from flows.alerts.sending import Batch, send_all
 from flows.errors import HomeHeld
-from flows.home import writing
+from flows.home import DELIVERY, Address, folder_of, writing
 from flows.settings import Settings
 
 LOCK = "alerts/.lock"
@@ -62,24 +63,51 @@ class Delivered:
 def deliver(settings: Settings, now: dt.datetime | None = None) -> Delivered:
     """Send what is due at ``now``, to each channel in the order in which messages were made.
 
-    Not for as long as another process delivers. Raises OutboxError; of a home at an address as `flows.home.writing`,
-    but for HomeHeld.
+    Not for as long as another process of this machine delivers, or the home at an address is held. That is held here
+    while messages are made, and while it is noted how they went; not while they are on their way. Raises OutboxError;
+    of a home at an address as `flows.home.writing`, but for HomeHeld.
     """
     now = now or dt.datetime.now(dt.UTC)
-    if isinstance(settings.home, Path):
-        if not settings.home.is_dir():
-            return Delivered()
-        with _alone(settings.home) as alone:
-            return _deliver(settings.home, settings, now) if alone else Delivered(elsewhere=True)
+    folder = folder_of(settings.home)
+    if isinstance(settings.home, Path) and not folder.is_dir():
+        return Delivered()
+    with _alone(folder) as alone:
+        if not alone:
+            return Delivered(elsewhere=True)
+        if isinstance(settings.home, Path):
+            return _deliver(folder, settings, now)
+        return _deliver_at(settings.home, settings, now)
+
+
+def _deliver_at(home: Address, settings: Settings, now: dt.datetime) -> Delivered:
+    run_id = f"{DELIVERY}{now:%Y%m%dT%H%M%SZ}"
     try:
-        with writing(settings.home, f"alerts-{now:%Y%m%dT%H%M%SZ}", alone=False) as place:
-            return _deliver(place.folder, settings, now)
+        with writing(home, run_id, alone=False) as place:
+            with open_outbox(place.folder) as outbox:
+                noted.bring_in(place.folder, outbox)
+            made = _made(place.folder, settings, now)
+            with open_outbox(place.folder) as outbox:
+                work = _work(place.folder, outbox, settings, now)
+                before = _result(outbox, settings, made, work, work.attempts)
     except HomeHeld:
         return Delivered(elsewhere=True)
-
-
-def as_json(delivered: Delivered) -> dict[str, Any]:
-    return asdict(delivered)
+    noted.forget(home.copy)  # the store has it
+    # What is sent stands at the store by now, so that whoever repeats it does so under the same id.
+    sent = []
+    for attempt in attempts_of(work.batches, settings):
+        noted.keep(home.copy, attempt.message_id, attempt.channel, now, attempt.error)
+        sent.append(attempt)
+    if not sent:
+        return before
+    attempts = [*work.attempts, *sent]
+    try:
+        with writing(home, run_id, alone=False) as place, open_outbox(place.folder) as outbox:
+            noted.bring_in(place.folder, outbox)
+            done = _result(outbox, settings, made, work, attempts)
+    except HomeHeld:  # by a run, say: the next delivery of this machine notes it
+        return replace(before, attempts=tuple(attempts))
+    noted.forget(home.copy)
+    return done
 
 
 def form_of(message: Message) -> dict[str, Any]:
@@ -134,43 +162,101 @@ def _alone(home: Path) -> Iterator[bool]:
 def _deliver(home: Path, settings: Settings, now: dt.datetime) -> Delivered:
     with open_outbox(home):  # begun, or an error that says what to do
         pass
-    problems: list[str] = []
-    made = _made(home, settings, now, problems)
+    made = _made(home, settings, now)
     with open_outbox(home) as outbox:
-        due = outbox.due(now)
-        attempts = []
-        with _going_on(problems, "The feed could not be written"):
-            attempts += _write_feed(home, settings.rights, outbox, [one for one in due if one.channel == FEED], now)
-        attempts += _send_due(outbox, settings, [one for one in due if one.channel != FEED], now)
-        left = outbox.deliveries(state="waiting")
-        dead = len(outbox.deliveries(state="dead"))
-    with _going_on(problems, "The calendar could not be written"):
-        from flows.alerts.calendar import write_calendar
+        work = _work(home, outbox, settings, now)
+        attempts = list(work.attempts)
+        for attempt in attempts_of(work.batches, settings):
+            _note(outbox, attempt, now)
+            attempts.append(attempt)
+        return _result(outbox, settings, made, work, attempts)
 
-        write_calendar(home, settings.rights)
-    known = {FEED, *settings.channels}
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Ids of the messages that are new: of changes, and of what time brought."""
+
+    ids: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be sent, and what has ended without sending."""
+
+    batches: tuple[Batch, ...]
+    attempts: tuple[Attempt, ...]
+    problems: tuple[str, ...]
+
+
+def _result(outbox: Outbox, settings: Settings, made: _Made, work: _Work, attempts: Sequence[Attempt]) -> Delivered:
+    left, known = outbox.deliveries(state="waiting"), {FEED, *settings.channels}
     return Delivered(
-        made=made,
+        made=made.ids,
         attempts=tuple(attempts),
         waiting=len(left),
-        dead=dead,
+        dead=len(outbox.deliveries(state="dead")),
         next_at=min((one.next_at for one in left if one.next_at and one.channel in known), default=None),
         no_channel=tuple(sorted({one.channel for one in left} - known)),
-        problems=tuple(problems),
+        problems=(*made.problems, *work.problems),
     )
 
 
-def _made(home: Path, settings: Settings, now: dt.datetime, problems: list[str]) -> tuple[str, ...]:
-    """Ids of the messages that are new: of changes, and of what time brought."""
+def _made(home: Path, settings: Settings, now: dt.datetime) -> _Made:
     from flows.alerts.operators import conditions_of_time
     from flows.alerts.plan import plan
 
     made: list[Message] = []
+    problems: list[str] = []
     with _going_on(problems, "What changed could not be planned"):
-        made += plan(home, settings, now)
+        try:
+            made += plan(home, settings, now)
+        except NotPlanned as error:
+            made += error.made
+            problems.append(str(error))
     with _going_on(problems, "What is overdue could not be seen"):
         made += conditions_of_time(home, settings, now)
-    return tuple(message.message_id for message in made)
+    return _Made(tuple(message.message_id for message in made), tuple(problems))
+
+
+def _work(home: Path, outbox: Outbox, settings: Settings, now: dt.datetime) -> _Work:
+    """Write the feed and the calendar, and put what is due into words: on all channels that the settings have.
+    Deliveries to others wait for their coming back."""
+    due, problems, attempts = _due(outbox, settings, now), list[str](), list[Attempt]()
+    with _going_on(problems, "The feed could not be written"):
+        attempts += _write_feed(home, settings.rights, outbox, [one for one in due if one.channel == FEED], now)
+    with _going_on(problems, "The calendar could not be written"):
+        from flows.alerts.calendar import write_calendar
+
+        write_calendar(home, settings.rights)
+    batches = []
+    for channel in sorted({delivery.channel for delivery in due} & settings.channels.keys()):
+        batch, failed = _batch(outbox, settings, [one for one in due if one.channel == channel], channel)
+        batches += batch
+        attempts += failed
+        for attempt in failed:
+            _note(outbox, attempt, now)
+    return _Work(tuple(batches), tuple(attempts), tuple(problems))
+
+
+def _due(outbox: Outbox, settings: Settings, now: dt.datetime) -> list[Delivery]:
+    """What is to be tried. Where its rule has quiet hours now, what was to be tried again waits for their end."""
+    ends = {name: end for name, rule in settings.rules.items() if (end := quiet_until(rule, now)) > now}
+    due = []
+    for delivery in outbox.due(now):
+        message = outbox.message(delivery.message_id) if ends else None
+        if message is not None and message.audience == "users" and message.rule in ends:
+            outbox.put_off(delivery.message_id, delivery.channel, ends[message.rule])
+        else:
+            due.append(delivery)
+    return due
+
+
+def _note(outbox: Outbox, attempt: Attempt, now: dt.datetime) -> None:
+    if attempt.error is None:
+        outbox.sent(attempt.message_id, attempt.channel, now)
+    else:
+        outbox.failed(attempt.message_id, attempt.channel, now, attempt.error)
 
 
 @contextmanager
@@ -195,34 +281,21 @@ def _write_feed(home: Path, rights: Rights, outbox: Outbox, due: Sequence[Delive
     return [Attempt(FEED, delivery.message_id, None) for delivery in due]
 
 
-def _send_due(outbox: Outbox, settings: Settings, due: Sequence[Delivery], now: dt.datetime) -> list[Attempt]:
-    """All channels that the settings have; deliveries to others wait for their coming back."""
-    batches, attempts = [], []
-
-    def note(attempt: Attempt) -> None:
-        if attempt.error is None:
-            outbox.sent(attempt.message_id, attempt.channel, now)
-        else:
-            outbox.failed(attempt.message_id, attempt.channel, now, attempt.error)
-        attempts.append(attempt)
-
-    for channel in sorted({delivery.channel for delivery in due} & settings.channels.keys()):
-        forms = []
-        for delivery in due:
-            if delivery.channel == channel:
-                try:
-                    forms.append(_form(outbox, delivery.message_id, settings.rights))
-                except Exception as error:  # one message that cannot be put into words holds up no other
-                    why = f"it could not be put into words ({type(error).__name__})"
-                    note(Attempt(channel, delivery.message_id, why))
+def _batch(
+    outbox: Outbox, settings: Settings, due: Sequence[Delivery], channel: str
+) -> tuple[list[Batch], list[Attempt]]:
+    """What one channel is to be sent, if anything, and what cannot be."""
+    forms, failed = [], []
+    for delivery in due:
         try:
-            batches.append(batch_of(channel, settings, forms))
-        except SecretMissing as error:
-            for form in forms:
-                note(Attempt(channel, form["message_id"], str(error)))
-    for attempt in attempts_of(batches, settings):
-        note(attempt)
-    return attempts
+            forms.append(_form(outbox, delivery.message_id, settings.rights))
+        except Exception as error:  # one message that cannot be put into words holds up no other
+            why = f"it could not be put into words ({type(error).__name__})"
+            failed.append(Attempt(channel, delivery.message_id, why))
+    try:
+        return [batch_of(channel, settings, forms)] if forms else [], failed
+    except SecretMissing as error:
+        return [], failed + [Attempt(channel, form["message_id"], str(error)) for form in forms]
 
 
 def _form(outbox: Outbox, message_id: str, rights: Rights) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.errors import CptflowError
+
+if TYPE_CHECKING:
+    from flows.alerts.message import Message
 
 
 class OutboxError(CptflowError):
@@ -35,6 +40,17 @@ class OutboxTooNew(OutboxError):
         self.version, self.known = version, known
         found = f"it has form {version}, and this cptflow knows forms up to {known}"
         super().__init__(file, found, "Install the newer cptflow that wrote it. Nothing in it was changed.")
+
+
+class NotPlanned(CptflowError):
+    """Snapshots that cannot be read are not planned; they are when they can. ``made``: the messages that were made all
+    the same."""
+
+    def __init__(self, errors: Sequence[Exception], behind: int, made: Sequence[Message]) -> None:
+        self.errors, self.behind, self.made = tuple(errors), behind, tuple(made)
+        found = " ".join(str(error) or type(error).__name__ for error in errors)
+        waits = f" {behind} behind it {'waits' if behind == 1 else 'wait'} for it." if behind else ""
+        super().__init__(f"What changed could not be planned: {found}{waits} What was planned before is told.")
 
 
 class SecretMissing(CptflowError):

@@ -6,20 +6,27 @@ What goes wrong in here undoes nothing of the run: it is told in the run's repor
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.alerts.errors import NotPlanned
 from flows.alerts.message import Message
-from flows.alerts.outbox import open_outbox
+from flows.alerts.outbox import Outbox, open_outbox
 from flows.report import Report
 from flows.settings import Settings
 
+PATIENCE = 3.0
+"""Seconds to wait for another process that writes: the home is held meanwhile."""
+SHOWN = 20
+"""Messages of a rule that the report names; the others are counted."""
+
 
 def begin(home: Path, report: Report) -> None:
-    """Have an outbox: what is published from now on is news to it."""
+    """Have an outbox: what is published from now on is news to it. Where there is none, the manifest will say so."""
     try:
-        with open_outbox(home):
-            pass
+        _have(home)
     except Exception as error:
         report.alerts_problem = _words(error)
 
@@ -27,41 +34,55 @@ def begin(home: Path, report: Report) -> None:
 def fill(home: Path, report: Report, settings: Settings) -> None:
     """Plan what the home's snapshots bring, and what the run says of the pipeline; the report tells what was made.
 
-    After a failure nothing is planned: of a home at an address, the snapshot may never get there.
+    After a failure nothing is planned: of a home at an address, the snapshot may never get there. Raises nothing.
     """
-    if report.alerts_problem is not None:
-        return  # there was no outbox: one that is begun now would take the run's snapshot for an old one
+    report.alerts_problem = None  # what could not be begun is tried once more
+    try:
+        _fill(home, report, settings)
+    except Exception as error:
+        report.alerts_problem = _words(error)
+
+
+def _fill(home: Path, report: Report, settings: Settings) -> None:
+    from flows.alerts.operators import conditions_of_run
+    from flows.alerts.plan import plan
+
+    _have(home)
     now = dt.datetime.now(dt.UTC)
     made: list[Message] = []
     try:
-        from flows.alerts.operators import conditions_of_run
-        from flows.alerts.plan import plan
-
-        try:
-            if report.status != "failed":
-                made += plan(home, settings, now)
-        except Exception as error:  # which operators hear of, as of the run itself
-            report.alerts_problem = _words(error)
-        made += conditions_of_run(report, home, settings, now)
+        if report.status != "failed":
+            made += plan(home, settings, now)
+    except NotPlanned as error:  # which operators hear of, as of the run itself
+        made += error.made
+        report.alerts_problem = _words(error)
     except Exception as error:
         report.alerts_problem = _words(error)
-    try:
-        report.alerts = [_told(home, message) for message in made]
-    except Exception as error:
-        report.alerts_problem = _words(error)
-
-
-def _told(home: Path, message: Message) -> dict[str, Any]:
+    made += conditions_of_run(report, home, settings, now)
     with open_outbox(home) as outbox:
-        channels = [delivery.channel for delivery in outbox.deliveries(message_id=message.message_id)]
-    return {
-        "message_id": message.message_id,
-        "audience": message.audience,
-        "rule": message.rule,
-        "items": len(message.items) + sum((message.more or {}).values()),
-        "conditions": [condition.name for condition in message.conditions],
-        "channels": channels,
-    }
+        report.alerts = list(_told(outbox, made))
+
+
+def _have(home: Path) -> None:
+    """Raises OutboxError and BrokenSnapshot where there is no outbox, or it cannot be written."""
+    with open_outbox(home, PATIENCE) as outbox, outbox.together():
+        pass
+
+
+def _told(outbox: Outbox, made: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    rules: dict[tuple[str, str], list[Message]] = defaultdict(list)
+    for message in made:
+        rules[message.audience, message.rule].append(message)
+    for (audience, rule), messages in rules.items():
+        yield {
+            "audience": audience,
+            "rule": rule,
+            "messages": len(messages),
+            "message_ids": [message.message_id for message in messages[:SHOWN]],
+            "items": sum(len(message.items) + sum((message.more or {}).values()) for message in messages),
+            "conditions": [condition.name for message in messages for condition in message.conditions],
+            "channels": [one.channel for one in outbox.deliveries(message_id=messages[0].message_id)],
+        }
 
 
 def _words(error: Exception) -> str:

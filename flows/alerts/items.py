@@ -21,15 +21,20 @@ from flows.alerts.rules import severity_of
 from flows.alerts.withheld import Passed, all_passed
 from flows.things import HEADLINES, Change, Difference, by_thing, differences, label, own_key, value_in_codes
 from warehouse import snapshots
-from warehouse.tables import SEVERITIES
+from warehouse.tables import CODE_PATTERN, SEVERITIES
 
 # How many sites know a code says how we look, not what it is.
 _NEVER_TOLD = ("source_count",)
 _NOTICES = ("deletion_notice", "page_gone")
 # Ex: "https://www.example.org/", "file:"
 _SITE = re.compile(r"(?:[a-z][a-z0-9+.-]*:(?://[^/]*/?)?)?", re.IGNORECASE)
-# Ex: the letters of "12345-some-words", but not of "cpt-12345" or "J1745"
-_WORDS = re.compile(r"[^\W\d_]{4}|%[0-9a-f]{2}", re.IGNORECASE)
+# Parts of an address that say what kind of page it is, and nothing of its code.
+_PLAIN = (
+    "cpt cpt4 cpt-4 cpt-code cpt-codes hcpcs hcpcs-code hcpcs-codes hcpcs-level-ii code codes billing billing-code "
+    "billing-codes medical-code medical-codes lookup page pages en us en-us"
+).split()
+# Ex: "0748T", "cpt-99213.html"
+_OF_CODE = re.compile(rf"(?:(?:{'|'.join(_PLAIN)})[-_])?(?:{CODE_PATTERN.strip('^$')})(?:\.html?)?", re.IGNORECASE)
 _CATEGORIES = {"N": "I", "F": "II", "T": "III", "U": "PLA", "M": "MAAA", "A": "HCPCS-II"}
 
 
@@ -91,11 +96,12 @@ def as_allowed(item: Item, rights: Rights) -> Item:
 
 
 def address_allowed(url: str, rights: Rights) -> str:
-    """The address; with codes only, just its site where the name of the page has words. Ex: /codes/12345-some-words"""
-    if rights == "full" or not _WORDS.search(url.rstrip("/").rpartition("/")[2].removesuffix(".html")):
-        return url
+    """The address; with codes only, just its site where it has more than a code in it. Ex: /codes/12345-some-words"""
     site = _SITE.match(url)
-    return site[0] if site else ""
+    start = site[0] if site else ""
+    parts = url[len(start) :].strip("/").split("/")
+    plain = all(part.lower() in _PLAIN or _OF_CODE.fullmatch(part) for part in parts if part)
+    return url if rights == "full" or plain else start
 
 
 def _found(rows: Sequence[Change], facts: Facts) -> Iterator[_Found]:

@@ -37,7 +37,12 @@ def conditions_of_run(report: Report, home: Path, settings: Settings, now: dt.da
     To be called when the report tells how the run ended. Raises OutboxError, SnapshotError.
     """
     snapshot_ids = (report.snapshot_id,) if report.snapshot_id else ()
-    return _told(home, settings, now, lambda seen, outbox: conditions.of_run(report, seen), report.run_id, snapshot_ids)
+
+    def look(seen: Seen, outbox: Outbox) -> Look:
+        outbox.note_run(report.run_id)
+        return conditions.of_run(report, seen)
+
+    return _told(home, settings, now, look, report.run_id, snapshot_ids)
 
 
 def conditions_of_time(home: Path, settings: Settings, now: dt.datetime) -> tuple[Message, ...]:
@@ -47,7 +52,8 @@ def conditions_of_time(home: Path, settings: Settings, now: dt.datetime) -> tupl
     """
 
     def look(seen: Seen, outbox: Outbox) -> Look:
-        return conditions.of_time(seen, [delivery.channel for delivery in outbox.deliveries(state="dead")])
+        dead = [delivery.channel for delivery in outbox.deliveries(state="dead")]
+        return conditions.of_time(seen, dead, outbox.newest_run())
 
     return _told(home, settings, now, look)
 

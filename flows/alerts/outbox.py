@@ -25,7 +25,7 @@ FILE = "alerts/outbox.sqlite"
 VERSION = 1
 PAUSES = tuple(dt.timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720, 1440, 1440))
 """After each failure, how long to wait. When they are used up, the delivery is dead."""
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds to wait for another process that writes."""
 
 State = Literal["waiting", "sent", "dead", "acked"]
@@ -45,6 +45,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_waiting ON deliveries (next_at) WHERE state = 'waiting';
 CREATE TABLE conditions (name TEXT PRIMARY KEY, condition TEXT NOT NULL, acked_at TEXT);
+CREATE TABLE runs (run_id TEXT NOT NULL);
 """
 
 
@@ -74,10 +75,12 @@ class Delivery:
 
 
 @contextmanager
-def open_outbox(home: Path) -> Iterator[Outbox]:
-    """The outbox of a home, begun where there is none: all snapshots that are there then count as told.
+def open_outbox(home: Path, patience: float = PATIENCE) -> Iterator[Outbox]:
+    """The outbox of a home, begun where there is none: all snapshots that are there then count as told, but for the
+    last ones if they say that alerts could not be begun before them.
 
-    Raises OutboxDamaged, OutboxTooNew, OutboxError; BrokenSnapshot where a new one cannot tell what is there.
+    ``patience``: seconds to wait for another process that writes. Raises OutboxDamaged, OutboxTooNew, OutboxError;
+    BrokenSnapshot where a new one cannot tell what is there.
     """
     file = home / FILE
     with _told(file):
@@ -85,7 +88,7 @@ def open_outbox(home: Path) -> Iterator[Outbox]:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _refused(file, str(error)) from error
-        with closing(_connect(file, "rwc")) as connection:
+        with closing(_connect(file, "rwc", patience)) as connection:
             yield _begun(connection, file, home)
 
 
@@ -144,6 +147,14 @@ class Outbox:
             self._do("DELETE FROM withheld")
             self._do("INSERT INTO withheld VALUES (?)", _json(withheld))
         return True
+
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Entries that are in no message, and are not to be told."""
+        for entry in entries:
+            self._do(
+                "DELETE FROM entries WHERE rule = ? AND event_id = ? AND message_id IS NULL",
+                *(entry.rule, entry.item.event_id),
+            )
 
     def due_entries(self, now: dt.datetime) -> list[Entry]:
         """Those that are in no message yet and whose time has come, in the order in which they were planned."""
@@ -237,6 +248,13 @@ class Outbox:
                     *(_text(now), error, message_id, channel),
                 )
 
+    def put_off(self, message_id: str, channel: str, until: dt.datetime) -> None:
+        """A delivery that waits is not tried before."""
+        self._do(
+            "UPDATE deliveries SET next_at = ? WHERE message_id = ? AND channel = ? AND state = 'waiting'",
+            *(_text(until), message_id, channel),
+        )
+
     def retry(self, now: dt.datetime, message_id: str | None = None) -> list[Delivery]:
         """Try dead deliveries again, or all open ones of a message: now, and with all pauses before them."""
         states = "state = 'dead'" if message_id is None else "state IN ('dead', 'waiting') AND message_id = ?"
@@ -286,6 +304,16 @@ class Outbox:
         """Names of the open conditions that a person has seen."""
         return frozenset(row[0] for row in self._all("SELECT name FROM conditions WHERE acked_at IS NOT NULL"))
 
+    def note_run(self, run_id: str) -> None:
+        """A run of any machine that has the home. The order of ids is the order of runs."""
+        self._do("INSERT INTO runs VALUES (?)", run_id)
+        self._do("DELETE FROM runs WHERE run_id < (SELECT max(run_id) FROM runs)")
+
+    def newest_run(self) -> str | None:
+        """The one that began last of those that were noted."""
+        newest: str | None = self._all("SELECT max(run_id) FROM runs")[0][0]
+        return newest
+
     def check(self) -> None:
         """Raises OutboxDamaged where the file is not what was written."""
         found = str(self._all("PRAGMA quick_check(1)")[0][0])
@@ -329,19 +357,21 @@ class Outbox:
 def _begun(connection: sqlite3.Connection, file: Path, home: Path) -> Outbox:
     outbox = Outbox(connection, file)
     if not _version(connection, file):
-        there = [manifest["snapshot_id"] for manifest in snapshots.lineage(home)]
+        there = snapshots.lineage(home)
+        while there and there[-1].get("untold"):
+            there.pop()
         with outbox.together():
             if not _version(connection, file):  # nobody else was first
                 for statement in _TABLES.split(";"):
                     connection.execute(statement)
-                connection.executemany("INSERT INTO planned VALUES (?)", [(name,) for name in there])
+                connection.executemany("INSERT INTO planned VALUES (?)", [(told["snapshot_id"],) for told in there])
                 connection.execute(f"PRAGMA user_version = {VERSION}")
     return outbox
 
 
-def _connect(file: Path, mode: str) -> sqlite3.Connection:
+def _connect(file: Path, mode: str, patience: float = PATIENCE) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
+        f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=patience, isolation_level=None
     )
     try:
         connection.execute("PRAGMA journal_mode = DELETE")

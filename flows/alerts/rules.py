@@ -48,6 +48,11 @@ def due_at(rule: RuleSettings, now: dt.datetime) -> dt.datetime:
     return _after_quiet_hours(rule.quiet, due, zone)
 
 
+def quiet_until(rule: RuleSettings, now: dt.datetime) -> dt.datetime:
+    """When what is due ``now`` may be sent, in UTC: at once, or when quiet hours end."""
+    return _after_quiet_hours(rule.quiet, now.astimezone(dt.UTC), ZoneInfo(rule.timezone))
+
+
 def group_of(rule: RuleSettings, item: Item, due: dt.datetime) -> str:
     """Items of a rule with the same group go out in one message."""
     if rule.when == "event":

@@ -1,8 +1,8 @@
 """The process that sends messages to one channel: ``python -m flows.alerts.send``, started by ``deliver``.
 
 On standard input one JSON document (``Job``), which alone holds secrets. On standard output a line of JSON when it is
-ready, then one for each message, in their order: ``message_id``, ``ok``, ``error``, ``retryable``. Nothing else is
-written anywhere.
+ready, then one for each message, in their order: ``message_id``, ``ok``, ``error``; and an empty line before each
+request of a message that may take several. Nothing else is written anywhere.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from flows.alerts.webhook import Outcome, answered, post
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
+
+
+_PAUSE = 0.5
+"""Seconds between two requests to a service of which Apprise knows nothing better. Teams takes 60 in 30 s."""
 
 
 class Job(TypedDict):
@@ -36,7 +41,8 @@ class Job(TypedDict):
 def main() -> None:
     told = _only_our_own_output()
     job: Job = json.loads(sys.stdin.buffer.read())
-    send = _by_webhook(job) if job["kind"] == "webhook" else _by_apprise(job["url"])
+    alive = partial(print, file=told, flush=True)
+    send = _by_webhook(job) if job["kind"] == "webhook" else _by_apprise(job["url"], alive)
     _tell(told, None, Outcome(True))
     for message in job["messages"]:
         try:
@@ -83,7 +89,7 @@ class _Heard(logging.Handler):
             self.found = Outcome(False, "no connection, or the server refused the message")
 
 
-def _by_apprise(url: str) -> Callable[[Mapping[str, Any]], Outcome]:
+def _by_apprise(url: str, alive: Callable[[], None]) -> Callable[[Mapping[str, Any]], Outcome]:
     import apprise
 
     heard = _Heard()
@@ -99,10 +105,12 @@ def _by_apprise(url: str) -> Callable[[Mapping[str, Any]], Outcome]:
     )
     service = apprise.Apprise(asset=asset)
     known = service.add(url) and len(service) > 0
+    for plugin in service:
+        _paced(plugin, alive)
 
     def send(message: Mapping[str, Any]) -> Outcome:
         if not known:
-            return Outcome(False, "its address is none that Apprise knows: mailto://, slack://, ...", retryable=False)
+            return Outcome(False, "its address is none that Apprise knows: mailto://, slack://, ...")
         heard.found = None
         # One after the other, each in the form that it prefers; all of them, also where one fails.
         taken = [_notify(plugin, message) for plugin in service]
@@ -111,6 +119,21 @@ def _by_apprise(url: str) -> Callable[[Mapping[str, Any]], Outcome]:
         return heard.found or Outcome(False, "the service did not take it")
 
     return send
+
+
+def _paced(plugin: NotifyBase, alive: Callable[[], None]) -> None:
+    """Have it tell before each request that it is alive, and wait between two only as long as services ask for."""
+    import apprise
+
+    if plugin.request_rate_per_sec == apprise.NotifyBase.request_rate_per_sec:  # seconds; one that nobody thought about
+        plugin.request_rate_per_sec = _PAUSE
+    throttle: Callable[..., None] = plugin.throttle
+
+    def told(*args: object, **others: object) -> None:
+        throttle(*args, **others)
+        alive()
+
+    plugin.throttle = told  # type: ignore[method-assign]
 
 
 def _notify(plugin: NotifyBase, message: Mapping[str, Any]) -> bool:
@@ -124,6 +147,15 @@ def _notify(plugin: NotifyBase, message: Mapping[str, Any]) -> bool:
         form, body = apprise.NotifyFormat.HTML, message["chat"]
     one = apprise.Apprise(asset=plugin.asset)
     one.add(plugin)
+    send, failed = type(plugin).send, list[bool]()
+
+    def unless_one_failed(*args: Any, **others: Any) -> bool:  # noqa: ANN401 - as Apprise gives them
+        """The parts behind one that was refused come with the next attempt."""
+        if not failed and not send(plugin, *args, **others):
+            failed.append(True)
+        return not failed
+
+    plugin.send = unless_one_failed  # type: ignore[method-assign]
     if overflow:
         plugin.overflow_mode = overflow
     # A service without titles would put it before the body as it is; the body tells it too.

@@ -25,6 +25,8 @@ _START = 60.0
 """Seconds that a process may take until it is ready."""
 _MARGIN = 1.0
 """Seconds beyond the channel's timeout, so that a process can say itself that time was up."""
+_LONGEST = 600.0
+"""Seconds that one message may take in all, in however many requests."""
 _SLOW = 3.0
 _PATIENCE = 2
 """After so many failures in a row that took long (``_SLOW`` seconds, or the timeout), or ended the process, the rest is
@@ -101,14 +103,15 @@ def _silent(timeout: float) -> Outcome:
 
 @contextmanager
 def _process(job: Job, environment: dict[str, str]) -> Iterator[Callable[[float], Outcome | None]]:
-    """A process at work. What is yielded waits so many seconds for what it says next; None where nothing came."""
+    """A process at work. What is yielded waits for how the next message went, so many seconds for each sign of life;
+    None where nothing came."""
     command = [sys.executable, "-P", "-m", "flows.alerts.send"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        lines: queue.Queue[Outcome] = queue.Queue()
+        lines: queue.Queue[Outcome | None] = queue.Queue()
         talk = [
             threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True),
             threading.Thread(target=_write, args=(process.stdin, job), daemon=True),
@@ -117,10 +120,14 @@ def _process(job: Job, environment: dict[str, str]) -> Iterator[Callable[[float]
             thread.start()
 
         def answer(seconds: float) -> Outcome | None:
+            last = time.monotonic() + max(seconds, _LONGEST)
             try:
-                return lines.get(timeout=seconds)
+                while (left := last - time.monotonic()) > 0:
+                    if (outcome := lines.get(timeout=min(seconds, left))) is not None:
+                        return outcome
             except queue.Empty:
-                return None
+                pass
+            return None
 
         try:
             yield answer
@@ -138,11 +145,12 @@ def _write(target: IO[bytes], job: Job) -> None:
         pass
 
 
-def _read(source: IO[bytes], tell: Callable[[Outcome], None]) -> None:
+def _read(source: IO[bytes], tell: Callable[[Outcome | None], None]) -> None:
+    """``tell``: an outcome, or None for a sign of life."""
     try:
         for line in source:
-            told = json.loads(line)
-            tell(Outcome(told["ok"], told["error"], told["retryable"]))
+            told = json.loads(line) if line.strip() else None
+            tell(Outcome(told["ok"], told["error"]) if told else None)
     except ValueError:  # half a line of a process that was ended
         pass
     tell(_ENDED)

@@ -14,10 +14,13 @@ SHOWN = 50
 NOBODY = "(nobody)"
 
 
-def as_document(outbox: Outbox | None, known: Collection[str], state: State | None = None) -> dict[str, Any]:
-    """``known``: names of the channels that there are. ``state``: only messages with such a delivery."""
+def as_document(
+    outbox: Outbox | None, known: Collection[str], rules: Collection[str], state: State | None = None
+) -> dict[str, Any]:
+    """``known`` and ``rules``: names of the channels and rules that there are. ``state``: only messages with such a
+    delivery."""
     if outbox is None:
-        return {"messages": [], "conditions": [], "later": [], "no_channel": []}
+        return {"messages": [], "conditions": [], "later": [], "no_channel": [], "no_rule": []}
     deliveries = defaultdict(list)
     for delivery in outbox.deliveries():
         deliveries[delivery.message_id].append(delivery)
@@ -40,6 +43,7 @@ def as_document(outbox: Outbox | None, known: Collection[str], state: State | No
         "conditions": [asdict(condition) | {"acked": name in acked} for name, condition in outbox.conditions().items()],
         "later": _later(outbox),
         "no_channel": sorted({delivery.channel for delivery in waiting} - {*known}),
+        "no_rule": without_rule(outbox, rules),
     }
 
 
@@ -59,6 +63,11 @@ def in_words(document: dict[str, Any], state: State | None = None) -> Iterator[B
         )
     for later in document["later"]:
         changes = f"{later['items']} {'change' if later['items'] == 1 else 'changes'}"
+        if later["rule"] in document["no_rule"]:
+            yield Line(
+                f"Rule {later['rule']}: {changes} not told: the settings have no such rule. Name it again.", "yellow"
+            )
+            continue
         yield Line(f"Rule {later['rule']}: {changes} to be told from {_minute(later['due_at'])}.")
     if open_now := document["conditions"]:
         told = [
@@ -66,6 +75,11 @@ def in_words(document: dict[str, Any], state: State | None = None) -> Iterator[B
             for one in open_now
         ]
         yield Grid("What is wrong now", ("condition", "severity", "since", "seen", "what"), told)
+
+
+def without_rule(outbox: Outbox, rules: Collection[str]) -> list[str]:
+    """Rules that picked what is not told yet, and are gone."""
+    return sorted({entry.rule for entry in outbox.open_entries()} - {*rules})
 
 
 def _rows(message: dict[str, Any], state: State | None) -> Iterator[tuple[object, ...]]:

@@ -20,10 +20,13 @@ def blocks(report: Report, delivered: Delivered | None) -> Iterator[Block]:
     """``delivered``: None where delivery failed as a whole, which is told by who called it."""
     if report.alerts_problem:
         yield Line(f"WARNING: alerts of this run are still to be made: {report.alerts_problem}", "bold yellow")
-    made = [told["message_id"] for told in report.alerts]
+    made = [message_id for told in report.alerts for message_id in told["message_ids"]]
+    more = sum(told["messages"] - len(told["message_ids"]) for told in report.alerts)
     made += [message_id for message_id in (delivered.made if delivered else ()) if message_id not in made]
     for message_id in made:
         yield from _message(Path(report.home), message_id)
+    if more:
+        yield Line(f"... and {more} messages more; see: {command(report, 'alerts', 'list')}")
     if delivered:
         yield from _delivery(report, delivered)
 

@@ -24,16 +24,14 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PREFIX = "whsec_"
-_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt ended. ``error``: why it failed, in words of our own; ``retryable``: whether time may help."""
+    """How one attempt ended. ``error``: why it failed, in words of our own."""
 
     ok: bool
     error: str | None = None
-    retryable: bool = True
 
 
 class NoTarget(ValueError):
@@ -58,7 +56,7 @@ def post(url: str, key: str | None, message_id: str, payload: Mapping[str, Any],
         if key:
             headers["webhook-signature"] = signature(key, message_id, int(now), body)
     except NoTarget as error:
-        return Outcome(False, str(error), retryable=False)
+        return Outcome(False, str(error))
     request = urllib.request.Request(target, body, headers | basic, method="POST")
     try:
         with _opener(urlsplit(target)).open(request, timeout=timeout):
@@ -91,7 +89,7 @@ def answered(status: int) -> Outcome:
     told = f"the receiver answered {status}{phrase}"
     if 300 <= status < 400:
         told += "; redirects are not followed: give the address that it leads to"
-    return Outcome(False, told, retryable=status >= 500 or status in _PASSING)
+    return Outcome(False, told)
 
 
 def in_words(error: BaseException | str) -> str:

@@ -13,46 +13,32 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow.compute as pc
 
+from flows.alerts.holds import Held, Histories, Holds, Unit, held_back, histories_of
 from flows.alerts.pages import seen_first
 from flows.things import Change
 from warehouse import snapshots
 from warehouse.apply import key_values
 from warehouse.compare import change_type
-from warehouse.tables import BY_NAME, CAUSES, CODES
+from warehouse.tables import BY_NAME, CAUSES, CODES, HISTORY_EVENTS
 
 Texts = dict[str, str | None]
-Unit = tuple[str, str]
-"""table and row_key"""
 State = dict[str, Any]
 """what `Kept` is as JSON, and the last snapshot that it knows of"""
-
-# Their keys hold what a page says: a bad one comes under another key than the good one that it replaced.
-_BY_CODE = ("history_events", "modifiers", "related_codes")
-_FROM_HISTORY = ("status", "added_on", "changed_on", "deleted_on")
-_NOTICES = ("deletion_notice", "page_gone")
-
-
-class Held(NamedTuple):
-    """A row in quarantine that is not in its table."""
-
-    table: str
-    row_key: str
-    source: str | None
-    code: str | None
 
 
 @dataclass(slots=True)
 class KeptRow:
     """Changes of one row so far: texts by column, all of a whole row or those that differ; None where it is not there.
 
-    ``event_ids``: of the last change of each column, under "" of the whole row.
+    ``event_ids`` and ``causes``: of the last change of each column, under "" of the whole row. ``cause``: "source" if
+    any was caused by it; ``reader``: the last cause that was our own.
     """
 
     source: str | None
@@ -61,6 +47,8 @@ class KeptRow:
     after: Texts | None
     cause: str
     event_ids: dict[str, str] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
+    reader: str | None = None
 
 
 Kept = dict[Unit, KeptRow]
@@ -75,35 +63,6 @@ class Passed:
     seen_first: frozenset[tuple[str, str]]
 
 
-class Holds:
-    """What rows in quarantine explain: which rows of tables, and which columns of ``codes``."""
-
-    def __init__(self, rows: Iterable[Held]) -> None:
-        self.rows: set[Unit] = set()
-        self.groups: set[tuple[str, str | None, str | None]] = set()
-        self.columns: set[tuple[str | None, str]] = set()
-        self.codes: set[str | None] = set()
-        for row in rows:
-            self.rows.add((row.table, row.row_key))
-            if row.table == CODES.name:
-                self.codes.add(row.code)
-            if row.table in _BY_CODE:
-                self.groups.add((row.table, row.source, row.code))
-            self.columns |= {(row.code, column) for column in _columns_from(row)}
-
-    def row(self, unit: Unit, source: str | None, code: str) -> bool:
-        """Whether a row as a whole is held back."""
-        table = unit[0]
-        return code in self.codes or (
-            table != CODES.name and (unit in self.rows or (table, source, code) in self.groups)
-        )
-
-    def cell(self, unit: Unit, source: str | None, code: str, column: str) -> bool:
-        if unit[0] == CODES.name:
-            return code in self.codes or (code, column) in self.columns
-        return self.row(unit, source, code)
-
-
 def let_through(home: Path, manifest: Mapping[str, Any], state: State) -> tuple[Passed, State]:
     """The changes of a snapshot that may be told, and the state after it.
 
@@ -116,7 +75,7 @@ def let_through(home: Path, manifest: Mapping[str, Any], state: State) -> tuple[
         return passed, _state(manifest, kept)
     new = now - _held_before(home, manifest["parent"])
     first = passed.seen_first - {(row.source, row.code) for row in kept.values()}
-    told, kept = step(passed.changes, now, new, kept, first)
+    told, kept = step(passed.changes, now, new, kept, histories_of(home, manifest, now))
     return Passed(told, first), _state(manifest, kept)
 
 
@@ -146,30 +105,29 @@ def state_before(home: Path, line: Sequence[Mapping[str, Any]], place: int, stor
     return state
 
 
-def held_back(home: Path, snapshot_id: str) -> set[Held]:
-    """The rows that critical rules hold back in a snapshot."""
-    columns = ["table_name", "row_key", "source", "code", "severity"]
-    rows = snapshots.read_table(home, snapshot_id, "quarantine", columns)
-    held = rows.filter(pc.equal(rows["severity"], "critical"))
-    return {Held(*(row[name] for name in columns[:4])) for row in held.to_pylist()}
+def state_unmoved(home: Path, manifest: Mapping[str, Any], state: State) -> State | None:
+    """The state after a snapshot whose changes cannot be read: none is kept where it holds nothing back that was not
+    held back before. None where its changes are needed. Raises SnapshotError."""
+    if state.get("rows") or held_back(home, manifest["snapshot_id"]) - _held_before(home, manifest["parent"]):
+        return None
+    return _state(manifest, {})
 
 
 def step(
-    rows: Sequence[Change], now: set[Held], new: set[Held], kept: Kept, first: Collection[tuple[str, str]] = ()
+    rows: Sequence[Change], now: set[Held], new: set[Held], kept: Kept, histories: Histories
 ) -> tuple[list[Change], Kept]:
     """What may be told of a snapshot's ``rows``, and what is kept after it.
 
     ``now``: what its quarantine holds back; ``new``: what of that its parent's did not: only that explains a change.
-    ``first``: (source, code) seen for the first time: what is kept of them begins with how they are now.
+    ``histories``: of its tables.
     """
-    kept, holds, begun = dict(kept), Holds(now), Holds(new)
+    went = {(row["source"], row["code"]) for row in rows if row["table_name"] == HISTORY_EVENTS.name and _is_gone(row)}
+    kept, holds, begun = dict(kept), Holds(now, histories), Holds(new, histories, went)
     told: list[Change] = []
     for change in sorted(rows, key=lambda change: CAUSES.index(change["cause"])):
         unit = change["table_name"], change["row_key"]
         if not _is_touched(change, kept.get(unit), begun):
             told.append(change)
-        elif (change["source"], change["code"]) in first:
-            kept[unit] = _with(None, {**change, "before": change["after"]})
         else:
             kept[unit] = _with(kept.get(unit), change)
     parent = rows[0]["parent_snapshot_id"] if rows else ""
@@ -182,29 +140,19 @@ def step(
     return told, kept
 
 
-def _columns_from(row: Held) -> tuple[str, ...]:
-    """The columns of ``codes`` that may be taken from a row of this key."""
-    if row.table in ("history_events", "related_codes"):
-        return _FROM_HISTORY
-    if row.table not in BY_NAME:
-        return ()
-    key = dict(zip(BY_NAME[row.table].key, key_values(BY_NAME[row.table], row.row_key), strict=False))
-    if row.table == "indicators":
-        return (f"{key.get('indicator')}_code",)
-    if row.table == "descriptors":
-        return ("title",) if key.get("kind") == "title" else (f"{key.get('kind')}_descriptor",)
-    return _FROM_HISTORY if row.table == "attributes" and key.get("attribute") in _NOTICES else ()
-
-
 def _is_touched(change: Change, kept: KeptRow | None, begun: Holds) -> bool:
     unit, owner = (change["table_name"], change["row_key"]), (change["source"], change["code"])
     column = change["column_name"]
     if column is None:
-        return kept is not None or begun.row(unit, *owner)
+        return kept is not None or begun.row(unit, *owner, came=not _is_gone(change))
     there = kept is not None and (kept.before is None or kept.after is None or column in kept.after)
     if unit[0] != CODES.name:
         there = kept is not None
-    return there or begun.cell(unit, *owner, column)
+    return there or begun.cell(unit, *owner, column, change["before"], change["after"])
+
+
+def _is_gone(change: Change) -> bool:
+    return change["column_name"] is None and change["after"] is None
 
 
 def _with(kept: KeptRow | None, change: Change) -> KeptRow:
@@ -214,22 +162,24 @@ def _with(kept: KeptRow | None, change: Change) -> KeptRow:
         before, after = _texts(change["before"]), _texts(change["after"])
     else:
         before, after = {column: change["before"]}, {column: change["after"]}
-    event_ids = {column or "": change["event_id"]}
+    cause, event_ids, causes = change["cause"], {column or "": change["event_id"]}, {column or "": change["cause"]}
+    reader = None if cause == "source" else cause
     if kept is None:
-        return KeptRow(change["source"], change["code"], before, after, change["cause"], event_ids)
+        return KeptRow(change["source"], change["code"], before, after, cause, event_ids, causes, reader)
     first = kept.before
     if first is not None and before is not None and kept.after is not None:
         first = before | first  # columns that did not differ until now
     last = after if column is None else {**(kept.after or {}), **(after or {})}
-    cause = "source" if "source" in (kept.cause, change["cause"]) else change["cause"]
-    events = event_ids if column is None else kept.event_ids | event_ids
-    return KeptRow(kept.source, kept.code, first, last, cause, events)
+    if column is not None:
+        event_ids, causes = kept.event_ids | event_ids, kept.causes | causes
+    cause = "source" if "source" in (kept.cause, cause) else cause
+    return KeptRow(kept.source, kept.code, first, last, cause, event_ids, causes, reader or kept.reader)
 
 
 def _released(unit: Unit, row: KeptRow, holds: Holds) -> Iterator[tuple[str | None, str | None, str | None, str]]:
     """What of a row may be told now, and differs: column, before, after, event_id."""
     if row.before is None or row.after is None:
-        if row.before != row.after and not holds.row(unit, row.source, row.code):
+        if row.before != row.after and not holds.row(unit, row.source, row.code, came=row.before is None):
             yield None, _as_json(row.before), _as_json(row.after), _event_id(row, None, first=True)
         return
     first = True
@@ -243,14 +193,16 @@ def _released(unit: Unit, row: KeptRow, holds: Holds) -> Iterator[tuple[str | No
 def _left(unit: Unit, row: KeptRow, holds: Holds) -> KeptRow | None:
     """What is kept of a row further on."""
     if row.before is None or row.after is None:
-        return row if row.before != row.after and holds.row(unit, row.source, row.code) else None
+        is_held = holds.row(unit, row.source, row.code, came=row.before is None)
+        return row if row.before != row.after and is_held else None
     free = _free(unit, row, holds)
     before, after = ({c: v for c, v in texts.items() if c not in free} for texts in (row.before, row.after))
-    return KeptRow(row.source, row.code, before, after, row.cause, row.event_ids) if after else None
+    return replace(row, before=before, after=after) if after else None
 
 
 def _free(unit: Unit, row: KeptRow, holds: Holds) -> list[str]:
-    return [c for c in sorted(row.after or ()) if not holds.cell(unit, row.source, row.code, c)]
+    before, after = row.before or {}, row.after or {}
+    return [c for c in sorted(after) if not holds.cell(unit, row.source, row.code, c, before.get(c), after[c])]
 
 
 def _event_id(row: KeptRow, column: str | None, *, first: bool) -> str:
@@ -268,7 +220,7 @@ def _as_change(
     return {
         "event_id": event_id,
         "change_type": kind,
-        "cause": row.cause,
+        "cause": _cause(unit, row, column),
         "source": row.source,
         "code": row.code,
         "table_name": unit[0],
@@ -279,6 +231,19 @@ def _as_change(
         "effective_on": _effective_on(unit, row, kind),
         "parent_snapshot_id": parent,
     }
+
+
+def _cause(unit: Unit, row: KeptRow, column: str | None) -> str:
+    """Who brought the difference: who made the last change. Where a source and a new parser had a part in it each,
+    nobody knows what the new one would have read before; but another code in CMS terms is no matter of reading."""
+    last = row.causes.get(column or "") or row.causes.get("") or row.cause
+    if row.cause != "source" or row.reader is None:
+        return last
+    coded = "value_code" if unit[0] == "indicators" else column or ""
+    if not coded.endswith("_code"):
+        return last
+    before, after = (row.before or {}).get(coded), (row.after or {}).get(coded)
+    return "source" if before is not None and after is not None and before != after else row.reader
 
 
 def _effective_on(unit: Unit, row: KeptRow, kind: str) -> dt.date | None:

@@ -40,7 +40,7 @@ def list_(
 
     chosen = settings.load(home=home)
     with existing_outbox(reading(chosen.home)) as outbox:
-        document = shown.as_document(outbox, {FEED, *chosen.channels}, state)
+        document = shown.as_document(outbox, {FEED, *chosen.channels}, chosen.rules, state)
     if json:
         terminal.document(document)
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
+from typing import TypeVar
 
-from flows.errors import CptflowError, DiskFailed
-from flows.home import Address, Workplace
+from flows.errors import CptflowError, DiskFailed, HomeHeld
+from flows.home import DELIVERY, Address, Workplace
 from flows.lock import hold, is_held
 from flows.remote.copy import Copy, as_it_was, fetching, open_copy, show_readers
 from flows.remote.lease import leased, read_pointer
@@ -25,6 +27,11 @@ from flows.remote.push import (
 from flows.remote.store import Store, StoreFailed, open_store, told_of_publication
 from flows.terminal import tell
 
+T = TypeVar("T")
+
+_MOMENTS = 30.0
+"""Seconds that a run waits for a delivery of alerts."""
+
 
 @contextmanager
 def writing(home: Address, run_id: str) -> Iterator[Workplace]:
@@ -35,8 +42,8 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
             store.check_conditions()
             copy = open_copy(home)
             with fetching(home.copy):  # commands of this machine that read wait until the copy is up to date
-                here = held.enter_context(hold(home.copy, run_id))
-                lease = held.enter_context(leased(store, run_id))
+                here = _held(held, run_id, lambda: hold(home.copy, run_id))
+                lease = _held(held, run_id, lambda: leased(store, run_id))
                 push = Push(store, copy, lease, store.list())
                 pull_warehouse(store, copy, push.listing, lease.pointer)
                 pull_pages(store, copy, push.listing)
@@ -56,6 +63,19 @@ def writing(home: Address, run_id: str) -> Iterator[Workplace]:
             raise
         kept = told_of_publication(lease.published if lease else None, lease.tried if lease else None)
         raise DiskFailed(f"Keeping the working copy of {home}", home.copy, error, kept) from error
+
+
+def _held(held: ExitStack, run_id: str, make: Callable[[], AbstractContextManager[T]]) -> T:
+    """Hold it, at once or when a delivery has let go of it: those are short, and come often. Raises HomeHeld."""
+    last = monotonic() + _MOMENTS
+    while True:
+        try:
+            return held.enter_context(make())
+        except HomeHeld as error:
+            by = str((error.holder or {}).get("run_id"))
+            if run_id.startswith(DELIVERY) or not by.startswith(DELIVERY) or monotonic() > last:
+                raise
+        sleep(0.2)
 
 
 def _all_of(*checks: Callable[[], None]) -> Callable[[], None]:

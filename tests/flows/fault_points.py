@@ -31,7 +31,7 @@ def plainly(home: Path, *inputs: Path) -> int:
 
 
 def run(home: Path, news: Path, scratch: Path, faults: tuple[str, ...], first: int) -> tuple[int, list[str]]:
-    """One of ``faults`` at every second call from the ``first`` on, snapshots' own files apart.
+    """One of ``faults`` at every third call from the ``first`` on, snapshots' own files apart.
 
     Returns at how many calls, and what was wrong after some.
     """
@@ -41,7 +41,7 @@ def run(home: Path, news: Path, scratch: Path, faults: tuple[str, ...], first: i
     import_noted(scratch)
     before, after = snapshots.current_id(home), snapshots.current_id(undisturbed)
     wrong = []
-    points = [at for at, letter in enumerate(whole.trail, 1) if letter == "o"][first::2]
+    points = [at for at, letter in enumerate(whole.trail, 1) if letter == "o"][first::3]
     for turn, at in enumerate(points):
         fault, place = faults[turn % len(faults)], scratch / f"at-{at}"
         shutil.copytree(home, place, symlinks=True)

@@ -28,6 +28,8 @@ class Log:
     stored: list = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
     released: threading.Event = field(default_factory=threading.Event)
+    refused: tuple = ()
+    """numbers of the requests that a chat refuses, from 1 on"""
 
     def note(self, name, request):
         with self.changed:
@@ -123,6 +125,14 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_header("Location", self.server.elsewhere)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _hooks(self, request, first):
+        """As Rocket.Chat does."""
+        if len(self.server.log.seen) in self.server.log.refused:
+            self._answer(503)
+            return
+        self.server.log.note("stored", request)
+        self._answer(200)
 
     def _gone(self, request, first):
         self._answer(410)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class SmallHome:
         self.pages: dict[str, tuple[StagedResult, int]] = {}
         self.tables: dict[str, pa.Table] = {}
 
+    def copied_to(self, place: Path) -> SmallHome:
+        copy = SmallHome(place)
+        shutil.copytree(self.home, copy.home, symlinks=True)
+        copy.ids, copy.pages, copy.tables = [*self.ids], {**self.pages}, self.tables
+        return copy
+
     def add(self, *pages: StagedResult, held: Collection[Held] = (), lost: Collection[str] = ()) -> str:
         """Publish what the pages of a day bring. ``held``: rows that break a rule; ``lost``: addresses of pages that
         nobody can read any more. Returns the id."""
@@ -41,27 +48,34 @@ class SmallHome:
         self.pages = {url: seen for url, seen in self.pages.items() if url not in lost}
         seen = [(page, day(when)) for page, when in self.pages.values()]
         tables = _without(assembled(self.place / f"staged-{number}", seen), held, number)
-        stages = [Stage(self.tables, "restore")] if self.ids and self._current() is not self.tables else []
+        before = self._current() if self.ids else {}
+        stages = [Stage(self.tables, "restore")] if before is not self.tables and self.ids else []
         self.tables = tables
-        return self._publish(tables, stages)
+        return self._publish(before, tables, stages)
 
     def restore(self, snapshot_id: str) -> str:
         """Publish an earlier snapshot's tables anew. Returns the id."""
         tables = snapshots.read_tables(self.home, snapshot_id)
         made = snapshots.made_by_run(self.home, self.ids[-1])["snapshot_id"]
-        return self._publish(tables, [Stage(tables, "restore")], {"snapshot_id": snapshot_id, "replaced": made})
+        return self._publish(
+            self._current(), tables, [Stage(tables, "restore")], {"snapshot_id": snapshot_id, "replaced": made}
+        )
 
     def _current(self) -> dict[str, pa.Table]:
         restored = snapshots.read_manifest(self.home, self.ids[-1]).get("restored")
         return snapshots.read_tables(self.home, self.ids[-1]) if restored else self.tables
 
     def _publish(
-        self, tables: dict[str, pa.Table], stages: Sequence[Stage], restored: dict[str, str] | None = None
+        self,
+        before: dict[str, pa.Table],
+        tables: dict[str, pa.Table],
+        stages: Sequence[Stage],
+        restored: dict[str, str] | None = None,
     ) -> str:
         number, parent = len(self.ids) + 1, self.ids[-1] if self.ids else None
         changes, as_of = no_changes(), day(number)
         if parent:
-            changes = compare(snapshots.read_tables(self.home, parent), tables, parent, stages)
+            changes = compare(before, tables, parent, stages)
         run_id = f"20260301T12000{number}Z-3f9a"
         made = draft_of(self.home, parent, tables, changes, as_of, run_id)
         self.ids.append(

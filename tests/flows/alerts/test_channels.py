@@ -215,6 +215,27 @@ def test_mail_and_json_get_every_message_by_apprise(home, log, receiver, monkeyp
     assert [one for one, message_id in zip(told, IDS[:2], strict=True) if message_id in one["message"]] == told
 
 
+def test_law_6_a_message_in_many_parts_arrives_once_though_all_parts_take_longer_than_the_timeout(
+    home, log, receiver, monkeypatch
+):
+    address = f"{receiver.replace('http', 'rocket')}/%23billing".replace("://", "://synthetic/token@")
+    settings = apprises(monkeypatch, home, {"chat": address}, timeout=2.0)
+    home.mkdir()
+    with open_outbox(home) as outbox:
+        told = [item(f"{number:05d}", title="Synthetic words of a title. " * 6) for number in range(20)]
+        outbox.add_message(message("long", *told), ["chat"])
+    log.refused = (3,)
+    assert "503" in deliver(settings, NOW).failed[0].error
+    assert len(log.seen) == 3, "what follows a part that was refused is not sent twice"
+    log.stored.clear()
+    assert deliver(settings, NOW + PAUSES[0]).failed == ()
+    parts = [json.loads(request["body"])["text"] for request in log.stored]
+    assert len(parts) >= 7
+    assert max(map(len, parts)) <= 1000
+    for number in range(20):
+        assert "".join(parts).count(f"event event-{number:05d}") == 1
+
+
 def test_law_6_mail_that_a_server_refuses_is_tried_again_and_why_is_told(home, log, receiver, monkeypatch):
     with nobody_listens() as refusing:
         addresses = {

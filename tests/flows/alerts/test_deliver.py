@@ -1,36 +1,33 @@
 """Alerts in a run, their delivery, and the commands: whatever happens in between, each change is told (law 6)."""
 
+import datetime as dt
 import json
+import shutil
 import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
 from flows import pipeline
-from flows.alert_settings import ChannelSettings
+from flows.alert_settings import ChannelSettings, RuleSettings
 from flows.alerts import deliver as delivering
-from flows.alerts import summary
+from flows.alerts import in_run, summary
 from flows.alerts.deliver import deliver
 from flows.alerts.outbox import FILE, PAUSES, open_outbox
 from flows.alerts.sending import Sent
 from flows.alerts.webhook import Outcome
 from flows.engine import InProcess
+from flows.report import report_file
 from flows.settings import Settings
 from flows.terminal import as_text
-from tests.flows.alerts.made import NOW, item, message
+from tests.flows.alerts.made import NOW, entry, item, message
 from tests.flows.pages import folder, page, run_inline, silent, without_validation
 from warehouse import snapshots
 
 
 class Killed(BaseException):
     """Stands for the end of the process."""
-
-
-class DiesBeforeAlerts(InProcess):
-    def step(self, name, function, *args, **kwargs):
-        if name == "alerts":
-            raise Killed
-        return function(*args, **kwargs)
 
 
 class Receivers:
@@ -70,8 +67,14 @@ def news(tmp_path, *codes, day="2026-02-01"):
 
 def killed_run(home, settings, *inputs):
     """A run whose process ends when it has published and not yet planned."""
-    with pytest.raises(Killed):
-        pipeline.run([str(path) for path in inputs], settings, DiesBeforeAlerts(), silent)
+
+    def die(*_):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_run, "fill", die)
+        with pytest.raises(Killed):
+            pipeline.run([str(path) for path in inputs], settings, InProcess(), silent)
 
 
 def test_law_6_what_a_killed_run_published_is_told_by_the_next_delivery(
@@ -121,6 +124,58 @@ def test_law_6_an_outbox_that_cannot_be_used_stops_no_publication_and_is_told(ho
     assert (home / FILE).read_bytes() == before
 
 
+def test_law_6_what_is_published_while_no_outbox_can_be_begun_is_told_by_the_next_delivery(
+    home, tmp_path, with_channel, receivers, monkeypatch
+):
+    without_validation(monkeypatch)
+    shutil.rmtree(home / "alerts")
+    (home / "alerts").write_text("a file in its place")
+    assert run_inline(home, news(tmp_path, "99999")).alerts_problem is not None
+    (home / "alerts").unlink()
+    deliver(with_channel)
+    assert receivers.codes("hook") == {"99999": 1}
+    shutil.rmtree(home / "alerts")
+    deliver(with_channel)
+    run_inline(home, news(tmp_path, "99998", day="2026-03-01"))
+    shutil.rmtree(home / "alerts")
+    deliver(with_channel)
+    assert receivers.codes("hook")["99998"] == 0, "an outbox that a person removed begins with what it had told"
+
+
+def test_law_6_a_run_whose_alerts_fail_in_any_way_ends_as_it_was(home, tmp_path, monkeypatch):
+    without_validation(monkeypatch)
+
+    class Away(InProcess):
+        def step(self, name, function, *args, **kwargs):
+            if name == "alerts":
+                raise ConnectionError("Synthetic: the engine's API is away")
+            return function(*args, **kwargs)
+
+    report = pipeline.run([str(news(tmp_path, "99999"))], Settings(home=home), Away(), silent)
+    assert (report.status, report.exit_status, report.alerts_problem) == ("published", 0, None)
+
+    def fail(*_):
+        raise RuntimeError("Synthetic")
+
+    monkeypatch.setattr(in_run, "_fill", fail)
+    report = run_inline(home, news(tmp_path, "99998", day="2026-03-01"))
+    assert (report.status, report.exit_status) == ("published", 0)
+    assert "Synthetic" in report.alerts_problem
+    assert report_file(home, report.run_id).exists()
+
+
+def test_law_6_a_run_waits_but_shortly_for_an_outbox_that_another_process_writes(
+    home, tmp_path, with_channel, receivers, monkeypatch
+):
+    without_validation(monkeypatch)
+    monkeypatch.setattr(in_run, "PATIENCE", 0.05)
+    with closing(sqlite3.connect(home / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked" in run_inline(home, news(tmp_path, "99999")).alerts_problem
+    deliver(with_channel)
+    assert receivers.codes("hook") == {"99999": 1}
+
+
 def test_a_run_ends_with_the_alert_that_it_made_and_says_that_only_the_feed_has_it(home, tmp_path, monkeypatch):
     without_validation(monkeypatch)
     report = run_inline(home, news(tmp_path, "99999"))
@@ -129,7 +184,7 @@ def test_a_run_ends_with_the_alert_that_it_made_and_says_that_only_the_feed_has_
     shown = as_text(summary.blocks(report, deliver(Settings(home=home))))
     assert "Alert of rule default, in the feed only" in shown
     assert "99999" in shown
-    assert told["message_id"] in shown
+    assert told["message_ids"][0] in shown
     assert "99999" in (home / "alerts/feed.xml").read_text("utf-8")
 
 
@@ -185,6 +240,31 @@ def test_a_message_that_cannot_be_put_into_words_holds_up_no_other(home, with_ch
     why = {attempt.message_id: attempt.error for attempt in deliver(with_channel, NOW).attempts}
     assert "ValueError" in why["msg_poison"]
     assert why["msg_good"] is None
+
+
+def test_what_is_tried_again_waits_for_the_end_of_quiet_hours(home, with_channel, receivers):
+    rule = RuleSettings(quiet="20:00-07:00", channels=("hook",))
+    settings = with_channel.model_copy(update={"rules": {"default": rule}})
+    evening, night, morning = (NOW.replace(hour=hour, minute=45) for hour in (19, 20, 7))
+    receivers.fails = {"hook"}
+    with open_outbox(home) as outbox:
+        outbox.add_message(message("one", made_at=evening), ["hook"])
+    assert len(deliver(settings, evening).attempts) == 1
+    receivers.fails = set()
+
+    waiting = deliver(settings, night)
+
+    assert (waiting.attempts, waiting.next_at) == ((), (NOW + dt.timedelta(days=1)).replace(hour=7))
+    assert [one.error for one in deliver(settings, morning + dt.timedelta(days=1)).attempts] == [None]
+
+
+def test_what_a_rule_picked_that_is_gone_since_is_named_by_the_list_and_the_doctor(home, cptflow):
+    with open_outbox(home) as outbox:
+        outbox.add_plan("S", [entry("99999", rule="renamed")], {})
+
+    assert "Rule renamed: 1 change not told" in cptflow("alerts", "list", "--home", home)[1]
+    assert json.loads(cptflow("alerts", "list", "--json", "--home", home)[1])["no_rule"] == ["renamed"]
+    assert "what renamed picked waits: the settings have no such rule" in cptflow("doctor", "--home", home)[1]
 
 
 def test_the_commands_tell_what_waits_and_a_person_can_give_it_up_or_try_again(

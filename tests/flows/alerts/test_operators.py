@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,6 +268,18 @@ def test_a_schedule_that_has_not_run_is_told_until_it_runs(tmp_path):
     assert home.time_passes(hours=2) == [("schedule", "begins")]
     assert home.time_passes(days=3) == []
     home.run("failed", exit_status=4, error=error("LockLost"))
+    assert home.time_passes() == [("schedule", "ends")]
+
+
+def test_runs_of_another_machine_that_share_the_outbox_count_for_the_schedule(tmp_path):
+    home = Home(tmp_path, run_every_hours=24)
+    home.run()
+    shutil.rmtree(home.place / "runs")
+    assert home.time_passes(hours=2) == []
+    assert home.time_passes(days=2) == [("schedule", "begins")]
+    assert home.time_passes() == [], "no run of its own says nothing"
+    home.run()
+    shutil.rmtree(home.place / "runs")
     assert home.time_passes() == [("schedule", "ends")]
 
 

@@ -151,7 +151,7 @@ def test_the_outbox_of_a_newer_version_is_left_alone(tmp_path):
     assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_an_outbox_that_cannot_be_written_loses_nothing_and_says_so(tmp_path):
+def test_an_outbox_that_cannot_be_written_says_what_becomes_of_the_news(tmp_path):
     (tmp_path / "alerts").write_text("a file in its place")
     with pytest.raises(OutboxError, match="Nothing is lost"), open_outbox(tmp_path):
         pass

@@ -6,18 +6,20 @@ import datetime as dt
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from flows.alert_settings import RuleSettings
 from flows.alerts import outbox as outboxes
+from flows.alerts.errors import NotPlanned
 from flows.alerts.message import Message
 from flows.alerts.outbox import open_outbox
 from flows.alerts.plan import plan
 from flows.alerts.preview import preview
 from flows.errors import UsageError
 from flows.settings import Settings
-from parsers.records import Descriptor, Indicator, Record
+from parsers.records import Descriptor, HistoryEvent, Indicator, Record, RelatedCode
 from tests.flows.alerts.small_home import SmallHome
 from tests.warehouse.invented import page
 from warehouse import snapshots
@@ -48,13 +50,18 @@ def told(messages: tuple[Message, ...] | list[Message]) -> list[tuple[str, str |
     return [(item.code, item.before, item.after) for message in messages for item in message.items]
 
 
-@pytest.fixture
-def home(tmp_path):
-    """With one snapshot, and an outbox."""
-    made = SmallHome(tmp_path)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    made = SmallHome(tmp_path_factory.mktemp("begun"))
     made.add(site(mue("3")))
     begin(made)
     return made
+
+
+@pytest.fixture
+def home(begun, tmp_path):
+    """With one snapshot, and an outbox."""
+    return begun.copied_to(tmp_path)
 
 
 def begin(home: SmallHome) -> None:
@@ -240,6 +247,190 @@ def test_what_a_person_restored_is_not_told_nor_that_a_run_undoes_it(home):
 
     assert told([message]) == [(X, "3", "4")]
     assert "restore" in set(snapshots.read_table(home.home, home.ids[-1], "changes")["cause"].to_pylist())
+
+
+ADDED = HistoryEvent(dt.date(2020, 1, 1), "added", 1, None)
+GONE = HistoryEvent(dt.date(2026, 1, 1), "deleted", 1, None)
+BAD_CHANGE = HistoryEvent(dt.date(2026, 1, 15), "changed", 1, "Synthetic")
+DIAGNOSIS = RelatedCode("diagnosis", "ICD-10", "Z00", None)
+
+
+@pytest.mark.parametrize(
+    ("bad", "held"),
+    [
+        (BAD_CHANGE, ("history_events", f"codingahead|{X}|2026-01-15|changed|1")),
+        (DIAGNOSIS, ("related_codes", f"codingahead|{X}|diagnosis|ICD-10|Z00")),
+    ],
+)
+def test_a_deletion_is_told_at_once_whatever_else_of_the_code_stays_in_quarantine(home, bad, held):
+    home.add(site(mue("3"), ADDED))
+    plan(home.home, settings(home), NOW)
+    home.add(site(mue("3"), ADDED, GONE, bad), held=[held])
+
+    (message,) = plan(home.home, settings(home), NOW)
+
+    assert [(item.change_type, item.effective_on) for item in message.items] == [("code_deleted", GONE.event_on)]
+    home.add(site(mue("3"), ADDED, GONE))
+    assert plan(home.home, settings(home), NOW) == ()
+
+
+def test_a_code_is_not_deleted_because_the_history_of_the_site_that_counts_is_held_back(home):
+    """Then that of another site takes its place, and goes again."""
+    everything = settings(home, default=rule(types=()))
+    first = page(X, (mue("3"), HistoryEvent(dt.date(2020, 1, 1), "changed", 1, None)))
+    second = page(X, (mue("3"), GONE), source="openpayer")
+    home.add(first, second)
+    home.add(first, second)
+    plan(home.home, everything, NOW)
+    home.add(page(X, (mue("3"), BAD_CHANGE)), held=[("history_events", f"codingahead|{X}|2026-01-15|changed|1")])
+    assert snapshots.read_table(home.home, home.ids[-1], "codes", ["status"])["status"].to_pylist() == ["deleted"]
+    assert plan(home.home, everything, NOW) == ()
+
+    home.add(first)
+    assert plan(home.home, everything, NOW) == ()
+
+
+def test_what_the_site_that_counts_says_is_told_whatever_is_held_back_of_another_one(home):
+    second = page(X, (mue("3"), ADDED), source="openpayer")
+    home.add(site(mue("3"), ADDED), second)
+    plan(home.home, settings(home), NOW)
+    bad = page(X, (mue("3"), HistoryEvent(dt.date(2026, 1, 15), "added", 1, None)), source="openpayer")
+    home.add(site(mue("3"), ADDED, GONE), bad, held=[("history_events", f"openpayer|{X}|2026-01-15|added|1")])
+
+    (message,) = plan(home.home, settings(home), NOW)
+
+    assert [item.change_type for item in message.items] == ["code_deleted"]
+
+
+def test_a_code_that_a_person_restored_to_life_is_not_told_as_deleted_by_a_digest_while_it_stands(home):
+    daily = settings(home, default=rule(when="daily"))
+    before = home.add(site(mue("3"), ADDED))
+    deleted = home.add(site(mue("3"), ADDED, GONE))
+    plan(home.home, daily, NOW)
+    home.restore(before)
+
+    assert plan(home.home, daily, NOW + dt.timedelta(days=1)) == ()
+    home.restore(deleted)
+    (message,) = plan(home.home, daily, NOW + dt.timedelta(days=2))
+    assert [item.change_type for item in message.items] == ["code_deleted"]
+
+
+def test_what_a_person_restored_away_is_told_when_a_run_goes_on_from_it(home):
+    daily = settings(home, default=rule(when="daily"))
+    before = home.add(site(mue("3"), ADDED))
+    home.add(site(mue("3"), ADDED, GONE))
+    home.restore(before)
+    plan(home.home, daily, NOW)
+    assert plan(home.home, daily, NOW + dt.timedelta(days=1)) == ()
+
+    home.add(site(mue("4"), ADDED, GONE))
+    messages = plan(home.home, daily, NOW + dt.timedelta(days=1)) + plan(home.home, daily, NOW + dt.timedelta(days=2))
+
+    kinds = sorted(item.change_type for message in messages for item in message.items)
+    assert kinds == ["code_deleted", "indicator_changed"]
+
+
+def test_what_a_person_restored_away_and_a_run_finds_as_it_was_before_is_not_told(home):
+    rules = {"default": rule(when="daily"), "gone": rule(when="daily", types=("code_deleted",))}
+    daily = settings(home, **rules)
+    before = home.add(site(mue("3"), ADDED))
+    home.add(site(mue("4"), ADDED, GONE))
+    plan(home.home, daily, NOW)
+    home.restore(before)
+    plan(home.home, daily, NOW)
+
+    home.add(site(mue("4"), ADDED))
+
+    messages = [message for days in (1, 2, 3) for message in plan(home.home, daily, NOW + dt.timedelta(days=days))]
+    assert told(messages) == [(X, "3", "4")]
+    with open_outbox(home.home) as outbox:
+        assert outbox.open_entries() == []
+
+
+def test_without_words_nobody_can_say_that_what_a_person_restored_away_is_as_it_was_before(home):
+    daily = settings(home, default=rule(when="daily")).model_copy(update={"rights": "codes-only"})
+    before = home.add(site(mue("3"), Descriptor("short", "Synthetic")))
+    home.add(site(mue("3"), Descriptor("short", "Synthetic b")))
+    plan(home.home, daily, NOW)
+    home.restore(before)
+
+    home.add(site(mue("3"), Descriptor("short", "Synthetic c")))
+
+    messages = [message for days in (1, 2, 3) for message in plan(home.home, daily, NOW + dt.timedelta(days=days))]
+    assert [item.what for message in messages for item in message.items] == ["descriptor short"] * 3
+
+
+def damage(home: SmallHome, snapshot_id: str, *tables: str) -> dict[Path, bytes]:
+    """Take tables of a snapshot away; what they were."""
+    files = [home.home / "warehouse" / "snapshots" / snapshot_id / f"{table}.parquet" for table in tables]
+    content = {file: file.read_bytes() for file in files}
+    for file in files:
+        file.unlink()
+    return content
+
+
+def test_law_6_a_snapshot_that_cannot_be_read_holds_up_neither_digests_nor_those_behind_it_and_is_told_later(home):
+    rules = {"default": rule(), "digest": rule(when="daily")}
+    home.add(site(mue("4")))
+    plan(home.home, settings(home, digest=rules["digest"]), NOW)
+    bad = home.add(site(mue("5")))
+    home.add(site(mue("6")))
+    later = NOW + dt.timedelta(days=2)
+    content = damage(home, bad, "changes")
+
+    with pytest.raises(NotPlanned, match=bad) as error:
+        plan(home.home, settings(home, **rules), later)
+
+    made = {message.rule: told([message]) for message in error.value.made}
+    assert made == {"digest": [(X, "3", "4")], "default": [(X, "5", "6")]}
+    with pytest.raises(NotPlanned):
+        plan(home.home, settings(home, **rules), later)
+
+    for file, was in content.items():
+        file.write_bytes(was)
+    assert told(plan(home.home, settings(home, default=rule()), later)) == [(X, "4", "5")]
+    assert plan(home.home, settings(home, default=rule()), later) == ()
+
+
+@pytest.mark.parametrize("tables", [("changes",), ("quarantine",)])
+def test_behind_a_snapshot_that_cannot_be_read_all_wait_where_it_may_hold_something_back(home, tables):
+    bad = home.add(site(mue("bad")), held=[MUE])
+    home.add(site(mue("3")))
+    content = damage(home, bad, *tables)
+
+    with pytest.raises(NotPlanned, match="1 behind it waits") as error:
+        plan(home.home, settings(home), NOW)
+
+    assert error.value.made == ()
+    for file, was in content.items():
+        file.write_bytes(was)
+    assert plan(home.home, settings(home), NOW) == ()
+
+
+def test_a_line_that_cannot_be_read_holds_up_no_digest(home):
+    digest = settings(home, digest=rule(when="daily"))
+    home.add(site(mue("4")))
+    plan(home.home, digest, NOW)
+    manifest = home.home / "warehouse" / "snapshots" / home.ids[-1] / "manifest.json"
+    manifest.write_text("{")
+
+    with pytest.raises(NotPlanned) as error:
+        plan(home.home, digest, NOW + dt.timedelta(days=1))
+
+    assert told(error.value.made) == [(X, "3", "4")]
+
+
+def test_a_digest_whose_time_nobody_saw_does_not_go_out_in_quiet_hours(home):
+    digest = settings(home, digest=rule(when="daily", quiet="20:00-07:00"))
+    home.add(site(mue("4")))
+    plan(home.home, digest, NOW)
+    night = dt.datetime(2026, 3, 12, 2, tzinfo=dt.UTC)
+
+    (message,) = plan(home.home, digest, night)
+
+    with open_outbox(home.home) as outbox:
+        assert outbox.due(night) == []
+        assert [one.message_id for one in outbox.due(night.replace(hour=7))] == [message.message_id]
 
 
 def test_a_snapshot_that_expired_before_it_was_planned_is_passed_over(home):

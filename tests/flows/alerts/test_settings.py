@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.alert_settings import ALERTING_CAUSES, COLUMNS, FEED
-from flows.errors import SettingsError
+from flows.errors import SettingsError, UsageError
 from flows.setting_errors import line_of
 from flows.settings import load
 
@@ -112,16 +112,16 @@ def test_tables_can_be_json_in_a_variable(monkeypatch):
         ("20:00-07:00", "20:00-20:00", 23, "rules.billing.quiet", "it begins and ends at the same time"),
         ("Europe/Berlin", "Berlin", 24, "rules.billing.timezone", "there is no such time zone"),
         ("Europe/Berlin", "../../etc/passwd", 24, "rules.billing.timezone", "there is no such time zone"),
-        ('"billing", "feed"', '"biling"', 25, "rules.billing.channels", "there is no channel biling; there are feed"),
+        ('"billing", "feed"', '"biling"', 25, "rules.billing.channels", "number 1 of the list is no channel; there "),
         ('["engineers"]', '["feed"]', 28, "operators.channels", "feed is the users'"),
-        ('["engineers"]', '["enginers"]', 28, "operators.channels", "there is no channel enginers; there are billing"),
+        ('["engineers"]', '["enginers"]', 28, "operators.channels", "number 1 of the list is no channel; there are bi"),
         ("refresh_days = 10", "refresh_days = 0", 29, "operators.refresh_days", "= 0 is not allowed"),
         ("timeout = 5", "timeout = 5000", 11, "channels.system.timeout", "up to 600"),
         ('kind = "webhook"\n', "", 9, "channels.system.key", "only a webhook has a key"),
         ('key = "env:SYSTEM_KEY"\n', "", 7, "channels.system", "a webhook needs a key"),
         ("[channels.billing]", "[channels.feed]", 4, "channels.feed", "feed is the name of the channel that is always"),
         ('url = "block:system-url"\n', "", 7, "channels.system.url", "channels.system.url is missing. Allowed: where"),
-        ("[channels.billing]", "[channels.BILLING]", 4, "channels.BILLING", "a name is a small letter and then"),
+        ("[channels.billing]", "[channels.BILLING]", 4, "channels.***", "a name is a small letter and then"),
         ("refresh_days", "refresh_dais", 29, "operators.refresh_dais", "only channels, refresh_days, run_every_hours"),
         ('"codes-only"', '"some"', 2, "rights", "rights = 'some' is not allowed. Allowed: full, or codes-only"),
     ],
@@ -152,14 +152,38 @@ def test_what_is_wrong_is_told_with_file_line_and_key(good, bad, line, key, said
         ("[channels.billing]\n", f'[channel.billing]\nurls = "{SECRET}"\n'),
         ('rights = "codes-only"', f'slack_token = "{SECRET}"'),
         ('rights = "codes-only"', f'rights = "{SECRET}"'),
+        ("[channels.billing]", f'[channels."{SECRET}"]'),
+        ("[channels.billing]", "[channels.TOKEN1]"),
+        ("[channels.billing]\n", '[channels.billing]\nTOKEN1 = "x"\n'),
+        ("[rules.billing]", f'[rules."{SECRET}"]'),
+        ("[rules.billing]\n", '[rules.billing]\nxTOKEN1 = "x"\n'),
+        ("[operators]\n", f'[operators]\n"{SECRET}" = "x"\n'),
+        ('rights = "codes-only"', 'TOKEN1 = "x"'),
+        ('rights = "codes-only"', f'[sources."{SECRET}"]'),
+        ("[rules.billing]\n", f'[rules.billing]\ntypes = ["{SECRET}"]\n[rules.more]\n'),
     ],
 )  # fmt: skip
 def test_an_address_or_key_in_the_settings_is_refused_and_never_repeated(good, bad):
-    text = GOOD.replace(good, bad, 1).replace('"env:BILLING_URL"', f'"{SECRET}"')
-    error = error_of(text)
+    for text in (GOOD, GOOD.replace('"env:BILLING_URL"', f'"{SECRET}"')):
+        error = error_of(text.replace(good, bad, 1))
 
-    assert "not shown: it may be a secret" in str(error)
-    assert "TOKEN" not in str(error) + repr(error) + repr(vars(error))
+        assert "not shown: it may be a secret" in str(error)
+        assert "TOKEN" not in str(error) + repr(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize("table", ["rules.billing", "operators"])
+def test_what_stands_where_a_channel_is_named_is_not_repeated(table):
+    error = error_of(f'[channels.mail]\nurl = "env:A"\n[{table}]\nchannels = ["mail", "secrettoken123"]\n')
+
+    assert "number 2 of the list is no channel; there are" in str(error)
+    assert "secrettoken" not in str(error) + repr(vars(error))
+
+
+def test_a_table_that_stands_there_twice_is_told_by_its_line_without_its_name():
+    Path("cptflow.toml").write_text(f'[channels."{SECRET}"]\n[channels."{SECRET}"]\n')
+    with pytest.raises(UsageError, match="line 2") as caught:
+        load()
+    assert "TOKEN" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +201,16 @@ def test_an_address_in_a_variable_is_never_repeated(monkeypatch, value):
         load()
 
     assert str(caught.value).startswith("environment: CPTFLOW_CHANNELS")
+    assert "TOKEN" not in str(caught.value) + repr(vars(caught.value))
+
+
+@pytest.mark.parametrize("value", [{SECRET: {}}, {"TOKEN1": {}}, {"a": {"TOKEN1": "x"}}])
+def test_a_name_in_a_variable_that_may_be_a_secret_is_not_repeated(monkeypatch, value):
+    monkeypatch.setenv("CPTFLOW_RULES", json.dumps(value))
+
+    with pytest.raises(SettingsError, match="environment: CPTFLOW_RULES") as caught:
+        load()
+
     assert "TOKEN" not in str(caught.value) + repr(vars(caught.value))
 
 
