@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 HOME_DIR ?= data
+# Packages that `make test-full` installs ask nothing.
+export DEBIAN_FRONTEND := noninteractive
 
 .DEFAULT_GOAL := help
 .PHONY: .venv help run test test-full wget chromium postgres systemd lint types goldens docs bench bench-size serve lock clean

@@ -36,7 +36,7 @@ def collapse() -> FlowRun | None:
     missed = _read(run, ("SCHEDULED",), next_scheduled_start_time={"before_": now})
     with get_client(sync_client=True) as client:
         for other in missed:
-            if other.id != run.id and other.auto_scheduled:
+            if other.id != run.id and other.auto_scheduled and other.parameters == run.parameters:
                 began = f"{now:%Y-%m-%d %H:%M} UTC"
                 why = f"Missed, with others: flow run {run.name!r}, which began at {began}, does its work."
                 client.set_flow_run_state(other.id, Cancelled(message=why))

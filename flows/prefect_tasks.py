@@ -18,7 +18,7 @@ from prefect.task_engine import TaskRunTimeoutError
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.engine import Engine
-from flows.errors import BatchFailed, BatchTooLong, CptflowError
+from flows.errors import BatchFailed, BatchTooLong, CptflowError, WorkerDied
 from flows.terminal import plain
 from raw.errors import RawError
 
@@ -32,6 +32,8 @@ STEP_SECONDS = 4 * 3600
 BATCH_SECONDS = 1800
 AGAIN_AFTER = (30, 300)
 """Seconds before the second and the third attempt."""
+
+_OF_A_BATCH = (BatchFailed, BatchTooLong, WorkerDied)  # they name its first page; Ex: .../codes/10000-some-words
 
 
 class StepFailed(CptflowError):
@@ -94,7 +96,7 @@ def withheld(name: str, work: Callable[[], T], seen: list[Exception] | None = No
         try:
             return work()
         except Exception as error:
-            if isinstance(error, CptflowError | RawError) and not isinstance(error, BatchFailed):
+            if isinstance(error, CptflowError | RawError) and not isinstance(error, _OF_A_BATCH):
                 raise  # paths, numbers and names
             if seen is not None:
                 seen.append(error)

@@ -7,7 +7,8 @@ Nothing else imports this module at its top, for Prefect takes two seconds to im
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from prefect import flow, get_run_logger
@@ -20,7 +21,7 @@ from flows import crawl_process, pipeline, prefect_events, prefect_late, prefect
 from flows import engine as engines
 from flows.alerts.deliver import Delivered, deliver
 from flows.errors import HomeHeld
-from flows.home import Address
+from flows.home import DELIVERY, Address
 from flows.prefect_tasks import AGAIN_AFTER, BATCH_SECONDS, PrefectEngine, as_task, withheld
 from flows.progress import lines
 from flows.report import Report
@@ -28,6 +29,10 @@ from flows.settings import Settings
 
 FLOW = "cptflow"
 DELIVER_SECONDS = 1800
+HELD_AGAIN_AFTER = (30, 60, 120)
+"""Seconds. A run that gave up where the home is held for moments would leave its work to the next one: a week later."""
+BRIEF = ("alerts", "snapshots")
+"""Commands that hold a home, for minutes at most. A run that holds it does the work itself; a crawl takes hours."""
 
 T = TypeVar("T")
 Inputs = list[str]
@@ -124,11 +129,18 @@ def ingest_pages(
         workers: Processes of the pool, 1 to 256.
     """
     chosen = settings.load(home=home, engine=engine, workers=workers)
-    try:
-        report = _run(inputs or [], chosen)
-    except HomeHeld as error:
-        return Cancelled(message=str(error))
-    prefect_shown.show(report, chosen)
+    pauses = iter(HELD_AGAIN_AFTER)
+    while True:
+        try:
+            report = _run(inputs or [], chosen)
+            break
+        except HomeHeld as error:
+            pause = next(pauses, None) if is_brief(error.holder) else None
+            if pause is None:
+                return Cancelled(message=str(error))
+            get_run_logger().info(f"Tried again in {pause} s: {error}")
+            time.sleep(pause)
+    prefect_shown.show(report, chosen, get_run_logger().warning)
     told = prefect_shown.headline(report, chosen)
     return Failed(message=told) if report.exit_status else Completed(message=told)
 
@@ -158,8 +170,16 @@ def deliver_alerts(home: str | None = None) -> State[Any]:
     sent, told = sending(return_state=True), telling(return_state=True)
     if failed := [f"{state.message}" for state in (sent, told) if not state.is_completed()]:
         return Failed(message=" ".join(failed))
-    prefect_shown.show_alerts(chosen, begun, "this delivery")
+    prefect_shown.show_alerts(chosen, begun, "this delivery", get_run_logger().warning)
     return Completed(message=f"{_sent(sent.result())}; {told.result()} events told to Prefect.")
+
+
+def is_brief(holder: Mapping[str, object] | None) -> bool:
+    """Whether who holds a home, as HomeHeld tells it, is a delivery or a command of moments."""
+    if holder is None:
+        return False
+    words = str(holder["command"]).split()  # Ex: cptflow snapshots restore 20260105T060000Z-0001
+    return str(holder["run_id"]).startswith(DELIVERY) or (len(words) > 1 and words[1] in BRIEF)
 
 
 def _run(inputs: Inputs, chosen: Settings) -> Report:
@@ -167,7 +187,8 @@ def _run(inputs: Inputs, chosen: Settings) -> Report:
     engine = PrefectEngine(
         engines.make(chosen.engine, chosen.workers, BATCH_SECONDS), withhold=chosen.rights == "codes-only"
     )
-    progress = prefect_shown.pages_done(lines(get_run_logger().info))
+    log = get_run_logger()
+    progress = prefect_shown.pages_done(lines(log.info), log.warning)
 
     def once() -> Report:
         prefect_events.begin(chosen.home)

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from flows.alert_settings import NAME_PATTERN
 from flows.errors import SettingsError
 
 # A table's head, and what a line sets. Ex: [rules.billing], [rules."billing"], codes = ["J*"], crawl.delay = 2
@@ -19,6 +20,9 @@ _KEY = re.compile(r"""\s*([A-Za-z0-9_-]+|"[^"]*"|'[^']*')(\s*\.\s*(?:[A-Za-z0-9_
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 # What stands there may be an address or a key, pasted into the wrong place.
 _MAY_BE_SECRET = re.compile(r"channel|url|key|token|secret|password|webhook", re.IGNORECASE)
+# A key that is not known and looks like ours, so that it may be told, or a place in a list. Ex: refresh_dais, 12
+_LIKE_OURS = re.compile(r"(?=.{1,24}$)[a-z]+(_[a-z]+)*|[0-9]{1,3}")
+_HIDDEN = "***"
 
 
 def in_words(
@@ -31,27 +35,54 @@ def in_words(
 ) -> SettingsError:
     """The first problem, with the place that holds the value: options win over variables over the file.
 
-    ``written``: what ``file`` holds. A value that may be a secret is not told.
+    ``written``: what ``file`` holds. A value that may be a secret is not told, nor a name or key that may be one.
     """
     problem = error.errors()[0]
     missing = problem["type"] == "missing"
     path = [str(part) for part in problem.get("ctx", {}).get("path", problem["loc"]) if part != "[key]"]
-    key, variable = path[0], f"{prefix}{path[0].upper()}"
+    shown = _fit_to_be_shown(model, path)
+    key, variable = shown[0], f"{prefix}{path[0].upper()}"
     in_environment = {name.upper(): name for name in os.environ}
-    if key in options:
-        where, value = f"option --{key.replace('_', '-')}", options[key]
+    if path[0] in options:
+        where, value = f"option --{key.replace('_', '-')}", options[path[0]]
     elif variable in in_environment and not (len(path) > 1 and _holds(written, path)):
         key = in_environment[variable]
         where, value = "environment", _at(_parsed(os.environ[key]), path[1:]) if len(path) > 1 else os.environ[key]
-        key = ".".join([key, *path[1:]])
+        key = ".".join([key, *shown[1:]])
     else:
         where, value = _file_and_line(file, path), _at(written, path)
-        key = ".".join(path)
-    ctx = problem.get("ctx", {})
-    why = {"value_error": ctx.get("error"), "owed": ctx.get("problem")}.get(problem["type"])
+        key = ".".join(shown)
+    hidden = shown != path or _may_be_secret(path, value)
+    why = _why(problem.get("ctx", {}), value, hidden)
     allowed = f"{_allowed(model, path)}{f' ({why})' if why else ''}."
-    hidden = _may_be_secret(path, value)
     return SettingsError(where, key, None if hidden else value, allowed, hidden=hidden, missing=missing)
+
+
+def _why(ctx: Mapping[str, Any], value: object, hidden: bool) -> str | None:
+    """The validator's own words, but for those that repeat what is hidden."""
+    if "problem" in ctx:  # flows/alert_settings.py, which repeats nothing
+        return str(ctx["problem"])
+    why = str(ctx["error"]) if "error" in ctx else None
+    if why is None or not hidden:
+        return why
+    # Ex: {"codinghead": {"floor": 0.7}} is hidden as a whole, and its names are not.
+    names = [str(name) for name in value] if isinstance(value, Mapping) else []
+    return why if names and all(re.fullmatch(NAME_PATTERN, name) for name in names) else None
+
+
+def _fit_to_be_shown(model: type[BaseModel] | None, path: Sequence[str]) -> list[str]:
+    """``path``, but for names and keys that a person may have taken from an address or made of a key."""
+    shown, of_names = [], False
+    for part in path:
+        if of_names:
+            of_names, fit = False, len(part) <= 50 and re.fullmatch(NAME_PATTERN, part) is not None
+        elif model and part in model.model_fields:
+            model, of_names = _table(model.model_fields[part].annotation)
+            fit = True
+        else:
+            model, fit = None, _LIKE_OURS.fullmatch(part) is not None
+        shown.append(part if fit else _HIDDEN)
+    return shown
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:

@@ -7,21 +7,25 @@ hashing takes a third of landing them. A thread would not do: all of this is too
 from __future__ import annotations
 
 import os
+import selectors
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from raw import hashing
 from raw.pages import Item, Page
 
-# Files asked for together, and how many such questions may be open: all answers to them fit into a pipe, so that
-# neither side ever waits for the other to read. Fewer files than one question are not worth a process.
+# Files asked for together, and how many such questions may be open. Fewer files than one question are not worth a
+# process.
 _TOGETHER, _OPEN = 128, 3
 _ANSWER = len(hashing.UNREADABLE)
+_SECONDS = 60.0
+"""Without a byte from the other process, or one that it takes: it hangs, or its disk does, and is done without."""
+_PIPE = 1 << 16
 
 
 class Measured(NamedTuple):
@@ -75,6 +79,7 @@ class _Hasher:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._failed = False
+        self._asked, self._answered = bytearray(), bytearray()  # not in a pipe yet, and out of it
         self._open: deque[Sequence[str | None]] = deque()
 
     def ask(self, paths: Sequence[str | None]) -> None:
@@ -83,13 +88,10 @@ class _Hasher:
         question = b"\0".join(os.fsencode(path) for path in paths if path is not None)
         if not question or self._failed:
             return
-        try:
+        with self._whatever_fails():
             self._process = self._process or _started()
-            assert self._process.stdin
-            self._process.stdin.write(len(question).to_bytes(4, "little") + question)
-            self._process.stdin.flush()
-        except OSError:
-            self._failed = True
+            self._asked += len(question).to_bytes(4, "little") + question
+            self._talk(lambda: not self._asked)
 
     def answer(self) -> list[Measured | None]:
         """To the question that was asked first of those without one."""
@@ -100,10 +102,62 @@ class _Hasher:
     def _read(self, number: int) -> list[bytes]:
         if not number or self._failed or self._process is None:
             return []
+        size = number * _ANSWER
+        with self._whatever_fails():
+            self._talk(lambda: len(self._answered) >= size)
+        if self._failed:
+            return []
+        data = bytes(self._answered[:size])
+        del self._answered[:size]
+        return [data[at : at + _ANSWER] for at in range(0, size, _ANSWER)]
+
+    def _talk(self, done: Callable[[], bool]) -> None:
+        """Write what is asked and read what is answered, whichever goes, so that neither side waits for the other to
+        read. Raises OSError or EOFError where the other process has ended, or neither goes for `_SECONDS`."""
+        assert self._process
+        assert self._process.stdin
         assert self._process.stdout
-        data = self._process.stdout.read(number * _ANSWER)
-        self._failed = len(data) < number * _ANSWER
-        return [] if self._failed else [data[at : at + _ANSWER] for at in range(0, len(data), _ANSWER)]
+        to, back = self._process.stdin.fileno(), self._process.stdout.fileno()
+        goes = self._write(to) if self._asked else self._take(back)
+        while not done():
+            if not goes:
+                with selectors.DefaultSelector() as either:
+                    either.register(back, selectors.EVENT_READ)
+                    if self._asked:
+                        either.register(to, selectors.EVENT_WRITE)
+                    if not either.select(_SECONDS):
+                        raise TimeoutError
+            goes = self._take(back)
+            goes = (bool(self._asked) and self._write(to)) or goes
+
+    def _write(self, to: int) -> bool:
+        """Whether the pipe took something."""
+        try:
+            del self._asked[: os.write(to, self._asked[:_PIPE])]
+        except BlockingIOError:
+            return False
+        return True
+
+    def _take(self, back: int) -> bool:
+        """Whether there was something in the pipe."""
+        try:
+            data = os.read(back, _PIPE)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise EOFError
+        self._answered += data
+        return True
+
+    @contextmanager
+    def _whatever_fails(self) -> Iterator[None]:
+        """Pages are read in this process then; what the other one still reads is in the way."""
+        try:
+            yield
+        except (OSError, EOFError):
+            self._failed = True
+            if self._process is not None:
+                self._process.kill()
 
     def close(self) -> None:
         if self._process is not None:
@@ -115,12 +169,17 @@ class _Hasher:
 def _started() -> subprocess.Popen[bytes]:
     """Without ``site`` and its packages it starts in a few milliseconds."""
     script = Path(hashing.__file__)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable or "", "-I", "-S", os.fspath(script)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        bufsize=0,
     )
+    for pipe in (process.stdin, process.stdout):
+        assert pipe
+        os.set_blocking(pipe.fileno(), False)
+    return process
 
 
 def _measured(answer: bytes) -> Measured | None:

@@ -1,5 +1,6 @@
 """Real Prefect servers on loopback for tests: as `cptflow serve` starts one, and one of one's own over PostgreSQL."""
 
+import json
 import os
 import pwd
 import shutil
@@ -23,7 +24,7 @@ POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=T
 PASSWORD = "planted-Synthetic-password"
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # So that tests wait less: for runs that are due, and for runs that a killed one left.
-QUICK = {"PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2"}
+QUICK = {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_WORKER_QUERY_SECONDS": "1"}
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "NO_PROXY": "127.0.0.1"}
 
 
@@ -115,17 +116,20 @@ class Api:
     def __init__(self, port):
         self.http = httpx.Client(base_url=f"http://{server.HOST}:{port}/api", trust_env=False, timeout=120)
 
-    def post(self, path, **body):
+    def ask(self, method, path, body=None):
         """SQLite may be locked: as Prefect's own client does, it is asked again where the server says 503."""
-        answer = wait_for(lambda: self._unless_busy(path, body), 60)
+        answer = wait_for(lambda: self._unless_busy(method, path, body))
         return answer.json() if answer.content else None
 
-    def _unless_busy(self, path, body):
-        answer = self.http.post(path, json=body)
+    def _unless_busy(self, method, path, body):
+        answer = self.http.request(method, path, json=body)
         return None if answer.status_code == 503 else answer.raise_for_status()
 
+    def post(self, path, **body):
+        return self.ask("POST", path, body)
+
     def get(self, path):
-        return self.http.get(path).raise_for_status().json()
+        return self.ask("GET", path)
 
     def answers(self):
         try:
@@ -150,9 +154,9 @@ class Api:
             wanted["state"] = {"type": {"any_": types}}
         return self.post("/flow_runs/filter", flow_runs=wanted, sort="EXPECTED_START_TIME_DESC")
 
-    def ended(self, run_id, seconds=150.0):
+    def ended(self, run_id):
         """The state in which a run ended."""
-        wait_for(lambda: self.run(run_id)["state"]["type"] in FINAL, seconds)
+        wait_for(lambda: self.run(run_id)["state"]["type"] in FINAL)
         return self.run(run_id)["state"]
 
     def artifact(self, key):
@@ -163,14 +167,14 @@ class Api:
         answer = self.post("/events/filter", filter={"event": {"prefix": [prefix]}}, limit=50)
         found = answer["events"]
         while following := answer["next_page"]:
-            answer = self.http.get(following).raise_for_status().json()
+            answer = self.get(following)
             found += answer["events"]
         return found
 
     def everything(self):
         """All that people with access to the server can read, as one text."""
         paths = ("artifacts", "flow_runs", "task_runs", "logs", "deployments", "variables")
-        found = [self.http.post(f"/{path}/filter", json={}).raise_for_status().text for path in paths]
+        found = [json.dumps(self.post(f"/{path}/filter")) for path in paths]
         return "\n".join([*found, str(self.events("")), str(self.post("/automations/filter"))])
 
 
@@ -186,4 +190,4 @@ def process_of(run_id):
                 continue
         return None
 
-    return wait_for(found, 60, 0.1)
+    return wait_for(found, every=0.1)

@@ -22,7 +22,8 @@ def test_on_linux_the_server_ends_with_its_killed_parent():
     script = (
         "import subprocess, sys, time\n"
         "from flows import server\n"
-        "child = subprocess.Popen(['sleep', '60'], preexec_fn=server.end_with_parent())\n"
+        "idle = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "child = subprocess.Popen(idle, preexec_fn=server.end_with_parent())\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

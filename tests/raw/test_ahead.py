@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import itertools
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -92,10 +95,43 @@ def test_without_answers_all_pages_are_given_on_unmeasured(tmp_path, monkeypatch
     other = SimpleNamespace(__file__=str(tmp_path / "other.py"), UNREADABLE=hashing.UNREADABLE)
     pages = files(tmp_path, 40)
     monkeypatch.setattr(ahead, "hashing", other)
-    if "stdin.read" in script:
-        monkeypatch.setattr(ahead._Hasher, "_read", lambda hasher, number: [])  # it would wait for ever
+    monkeypatch.setattr(ahead, "_SECONDS", 0.05)
     given = list(read_ahead(pages, lambda one: True))
     assert given == [(one, None) for one in pages]
+
+
+def test_a_stopped_process_that_hashes_holds_up_no_landing(tmp_path, monkeypatch):
+    def start() -> subprocess.Popen[bytes]:
+        begun.append(begin())
+        begun[0].send_signal(signal.SIGSTOP)
+        return begun[0]
+
+    begun: list[subprocess.Popen[bytes]] = []
+    begin = ahead._started
+    monkeypatch.setattr(ahead, "_started", start)
+    monkeypatch.setattr(ahead, "_SECONDS", 0.05)
+    pages = files(tmp_path, 40)
+    assert list(read_ahead(pages, lambda one: True)) == [(one, None) for one in pages]
+    assert len(begun) == 1, "done without from then on"
+    assert begun[0].poll() == -signal.SIGKILL
+
+
+def test_pipes_that_take_less_than_a_question_or_its_answers_are_enough(tmp_path, monkeypatch):
+    begin = ahead._started
+
+    def start() -> subprocess.Popen[bytes]:
+        process = begin()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe
+            fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", fcntl.F_GETFD), 4096)  # elsewhere they stay as they are
+        return process
+
+    monkeypatch.setattr(ahead, "_started", start)
+    monkeypatch.setattr(ahead, "_TOGETHER", 128)
+    monkeypatch.setattr(ahead, "_SECONDS", 20)
+    pages = files(tmp_path, 1) * 512
+    measured = [one for _, one in read_ahead(pages, lambda one: True)]
+    assert measured == [true_measures(pages[0])] * 512
 
 
 def test_the_process_ends_with_the_reading_even_where_that_is_left_half_way(tmp_path, monkeypatch):
