@@ -30,9 +30,10 @@ run: .venv       ## the main job on the sample pages, into ./data
 test: .venv lint ## lint, types and the quick tests (under 5 minutes)
 	$(BIN)/pytest -q -n auto -m "not full"
 
-# Beside what is marked `full`, the property tests again, with many more examples.
+# Beside what is marked `full`, the property tests again, with many more examples. Many of these tests wait for servers:
+# one more at a time than there are cores.
 test-full: .venv wget chromium postgres systemd ## what takes longer: servers on loopback, crawls, kill loops, hostile pages, long properties, a browser
-	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n auto -m "full or hypothesis"
+	CPTFLOW_HYPOTHESIS=full $(BIN)/pytest -q -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --durations 30 -m "full or hypothesis"
 
 # It writes WARC files as many archives hold them, which must land.
 wget:
