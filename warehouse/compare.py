@@ -160,8 +160,9 @@ def _cells_told(table: Table, column: str, before: pa.Table, after: pa.Table, ca
     """One column's value changed in each of these rows."""
     kind: str | pa.ChunkedArray
     if table is CODES and column == "status":
-        gone, was_gone = pc.equal(after["status"], "deleted"), pc.equal(before["status"], "deleted")
-        back = pc.and_(was_gone, pc.equal(after["status"], "active"))
+        # An older snapshot may have no status: null is neither.
+        now, then = (pc.fill_null(rows["status"], "") for rows in (after, before))
+        gone, back = pc.equal(now, "deleted"), pc.and_(pc.equal(then, "deleted"), pc.equal(now, "active"))
         kind = pc.if_else(gone, "code_deleted", pc.if_else(back, "code_reinstated", "attribute_changed"))
         effective = pc.if_else(gone, after["deleted_on"], _NO_DAY)
     elif table is CODES:

@@ -103,6 +103,10 @@ def test_deleted_and_reinstated(tmp_path: Path) -> None:
     unknown = tables_of(tmp_path / "4", Descriptor("short", "Synthetic"))
     status = [row for row in changes(gone, unknown) if row["column_name"] == "status"]
     assert [row["change_type"] for row in status] == ["attribute_changed"]
+    for now, told in ((active, "attribute_changed"), (gone, "code_deleted")):
+        without = {**active, "codes": active["codes"].drop_columns("status")}  # as of a version before that column
+        (status,) = (row for row in changes(without, now) if row["column_name"] == "status")
+        assert (status["change_type"], status["before"]) == (told, None)
     (came,) = [row for row in changes(no_rows(gone), gone) if row["table_name"] == "codes"]
     assert (came["change_type"], json.loads(came["after"])["status"]) == ("code_added", "deleted")
     status = [row for row in changes(unknown, active) if row["column_name"] == "status"]

@@ -187,6 +187,10 @@ class Deliveries(RuleBasedStateMachine):
         self.context = open_outbox(self.home)
         self.outbox = self.context.__enter__()
 
+    def _close(self):
+        self.outbox.connection.close()
+        self.context.__exit__(None, None, None)  # else whichever thread collects it closes it
+
     @rule(channels=st.sets(st.sampled_from(CHANNELS)))
     def add(self, channels):
         name = f"{self.made:03d}"
@@ -219,7 +223,7 @@ class Deliveries(RuleBasedStateMachine):
         """The process ends without a word; what it had begun to write is rolled back by whoever opens the file."""
         self.outbox.connection.execute("BEGIN IMMEDIATE")
         self.outbox.connection.execute("DELETE FROM deliveries")
-        self.outbox.connection.close()
+        self._close()
         self._open()
 
     @rule(data=st.data(), all_dead=st.booleans())
@@ -259,7 +263,7 @@ class Deliveries(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "outbox"):
-            self.outbox.connection.close()
+            self._close()
             shutil.rmtree(self.home)
 
 
