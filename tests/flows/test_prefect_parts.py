@@ -20,6 +20,8 @@ from flows.errors import BatchFailed, BatchTooLong, DiskFailed, HomeHeld, LockLo
 from flows.settings import Settings
 from tests.flows.pages import folder, page, run_inline, without_validation
 
+pytestmark = pytest.mark.full  # importing Prefect takes seconds, on each core
+
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "docs/systemd"
 EVIL = "Synthetic [x](javascript:alert(1)) <img src=x>\u202e\n# one"
@@ -551,7 +553,6 @@ def test_a_crawl_is_a_process_of_its_own_and_its_failure_is_told(tmp_path, monke
     assert said[-1] == "on it"
 
 
-@pytest.mark.full
 def test_systemd_takes_the_units(tmp_path):
     """The programs that they start are those of this environment here; everything else is as it stands."""
     analyze = shutil.which("systemd-analyze")

@@ -63,6 +63,7 @@ def test_prefects_settings_keep_to_the_home_and_send_nothing(tmp_path, monkeypat
     assert "127.0.0.1" in environment["NO_PROXY"]
 
 
+@pytest.mark.full
 def test_prefect_reads_every_setting_that_is_set(tmp_path):
     """A name that Prefect does not know would be passed over in silence."""
     script = (

@@ -268,7 +268,7 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = hypothesis_settings(stateful_step_count=25, deadline=None)
+TestDeliveries.settings = hypothesis_settings(stateful_step_count=15, deadline=None)
 
 
 def test_pauses_grow_and_a_delivery_is_given_up_after_the_last(tmp_path):
