@@ -241,7 +241,7 @@ def parsers_as_they_were():
 
 
 class TestLaw3Deletions(Crawls.TestCase):
-    settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+    settings = settings(max_examples=6, stateful_step_count=12, deadline=None)
 
 
 @pytest.mark.full

@@ -284,6 +284,7 @@ def test_where_the_replaced_snapshot_is_lost_the_way_out_is_told(home, land, tmp
     assert shorts(home) == {"99213": "C"}
 
 
+@pytest.mark.full
 def test_the_command_tells_what_happened_and_how_to_undo_it(home, land, cptflow):
     first = land(c99213="A")
     second = land(c99213="B")
@@ -299,6 +300,7 @@ def test_the_command_tells_what_happened_and_how_to_undo_it(home, land, cptflow)
     assert cptflow("changes", "--home", home)[1].count("restore") == 1
 
 
+@pytest.mark.full
 def test_the_command_is_turned_away_while_a_run_holds_the_home(home, land, cptflow):
     first = land(c99213="A")
     second = land(c99213="B")

@@ -280,6 +280,7 @@ def test_a_year_of_weekly_runs_tells_each_true_change_once_and_nothing_else(tmp_
     assert others == {19: "stopped", 50: "failed"}
 
 
+@pytest.mark.full
 def test_six_weeks_tell_each_true_change_once_and_nothing_else(tmp_path, monkeypatch):
     without_validation(monkeypatch)
     monkeypatch.setattr(quality, "write_pages", lambda *_: tmp_path)
